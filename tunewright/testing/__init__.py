@@ -1,0 +1,1 @@
+"""Kits for tests: tiny real models (`tiny`) and the contracts that every part must keep."""
