@@ -1,0 +1,108 @@
+"""The verbs: what each kind of part must be able to do. One abstract method each; a new part is one new file.
+
+See `docs/add-a-part.md`. Contract tests (`tunewright.testing.contracts`) run over every part that the folders hold.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import polars as pl
+
+from tunewright.core.executor import LocalExecutor
+from tunewright.core.plugins import Part
+from tunewright.core.progress import Report
+from tunewright.core.recipe import Recipe
+from tunewright.core.score import LabelTask, Predictions
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a check or a step may look at besides the rows: the recipe, the tokenizer (loaded when first asked for), progress."""
+
+    recipe: Recipe
+    report: Report
+    executor: LocalExecutor
+    tokenizer: Callable[[], Any]
+
+
+class Check(Part):
+    """Looks at rows and says what is wrong with them. Changes nothing."""
+
+    severity: ClassVar[str] = "warning"
+
+    @abstractmethod
+    def run(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
+        """Findings (columns of `core.finding.FINDING_SCHEMA`) about `rows` (row_id, source, line, text, label, ...)."""
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """`rows` that go on, and `changes`: ledger lines (row_id, source, line, action, reason, detail) for what was fixed, dropped or quarantined."""
+
+    rows: pl.DataFrame
+    changes: pl.DataFrame
+    quarantine: pl.DataFrame | None = field(default=None)
+
+
+class Step(Part):
+    """Repairs, drops or redacts rows, and says why for each."""
+
+    @abstractmethod
+    def run(self, rows: pl.DataFrame, look: Look) -> StepResult:
+        """Apply the step. A row that leaves or changes has a line in `changes`."""
+
+
+class Technique(Part):
+    """Decides which weights learn."""
+
+    @abstractmethod
+    def apply(self, model: Any) -> Any:
+        """Make the chosen weights trainable and the rest frozen; return the model to train."""
+
+    @abstractmethod
+    def save(self, model: Any, directory: Path) -> None:
+        """Write what was learnt below `directory` (`adapter/` in PEFT layout, or `model/`)."""
+
+
+class Objective(Part):
+    """Decides what the weights learn: turns a packed batch into a loss."""
+
+    @abstractmethod
+    def loss(self, model: Any, batch: Any) -> tuple[torch.Tensor, int]:
+        """Summed loss over the answer tokens of `batch` and their number."""
+
+
+class Metric(Part):
+    """Scores predictions. `higher_is_better` is None for a metric that never decides."""
+
+    higher_is_better: ClassVar[bool | None] = True
+
+    @abstractmethod
+    def compute(self, predictions: Predictions) -> Any:
+        """A number, or a table as plain JSON types."""
+
+
+class Baseline(Part):
+    """A cheaper system that a tuned model has to beat."""
+
+    uses_model: ClassVar[bool] = False
+
+    @abstractmethod
+    def predict(self, task: LabelTask, look: Look) -> Predictions:
+        """Fit on `task.train` and answer `task.test`, whose labels are not there to be seen."""
+
+
+class Explainer(Part):
+    """Says why a model gave an answer."""
+
+    @abstractmethod
+    def explain(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """A JSON document that the report draws."""
