@@ -40,6 +40,7 @@ class DataSettings(Settings):
     format: Literal["auto", "csv", "tsv", "jsonl", "parquet"] = Field(
         "auto", description="auto goes by the file's ending"
     )
+    encoding: str = Field("utf-8", description="of csv and jsonl files; a file with a UTF-16 mark is recognised")
     instruction: str | None = Field(
         None, description="what the model is told before the text; the default names the labels"
     )
