@@ -9,6 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
 
 @dataclass(frozen=True)
 class LabelTask:
@@ -23,16 +26,20 @@ class LabelTask:
 class Predictions:
     """Answers to n rows over c labels.
 
-    `truth` and `predicted` are (n,) indices into `labels` (`truth` is -1 where unknown); `probabilities` is (n, c) or None;
-    `answer_nll` and `answer_tokens` are (n,) sums over the true answer's tokens, end token included, for language models.
+    `truth` and `predicted` are (n,) indices into `labels` (`truth` is None where unknown); `probabilities` is (n, c) or None.
+    Language models also give `answer_nll` and `answer_tokens`, (n, c): nats and tokens of each label as the answer, end
+    token included; and `uncalibrated`, (n,): what they answered before their label prior was taken out.
     """
 
     labels: list[str]
-    predicted: npt.NDArray[np.int64]
-    truth: npt.NDArray[np.int64] | None = None
-    probabilities: npt.NDArray[np.float64] | None = None
-    answer_nll: npt.NDArray[np.float64] | None = None
-    answer_tokens: npt.NDArray[np.int64] | None = None
+    predicted: Ints
+    truth: Ints | None = None
+    probabilities: Floats | None = None
+    answer_nll: Floats | None = None
+    answer_tokens: Ints | None = None
+    uncalibrated: Ints | None = None
+    fit_seconds: float = 0.0
+    predict_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
