@@ -82,6 +82,18 @@ def read_rows(data: DataSettings) -> ReadResult:
     return _build(table, path, data)
 
 
+def read_columns(path: str | Path) -> pl.DataFrame:
+    """Every readable record of a file with its own columns as text, for a first look at data nobody has described yet."""
+    data = DataSettings(path=str(path))
+    if not Path(path).is_file():
+        raise DataError(f"there is no file {path}. Give a csv, tsv, jsonl or parquet file.")
+    if (kind := _format(data, Path(path))) == "jsonl":
+        text = _text_of(Path(path), data.encoding)
+        keys = next((list(one) for _, _, one in _json_values(Path(path), text) if isinstance(one, dict) and one), [""])
+        data = data.model_copy(update={"text": keys[0], "label": keys[0]})
+    return pl.DataFrame(_READERS[kind](Path(path), data).columns, infer_schema_length=None)
+
+
 def _format(data: DataSettings, path: Path) -> str:
     if data.format != "auto":
         return data.format
@@ -143,7 +155,6 @@ def _read_csv(path: Path, data: DataSettings) -> _Table:
         raise DataError(
             f"{path}, line 1: column {twice[0]!r} is given {header.count(twice[0])} times. Rename one of them."
         )
-    _check_columns(path, data, header)
     columns: list[list[str | None]] = [[] for _ in header]
     lines: list[int] = []
     bad: list[_Bad] = []
@@ -268,7 +279,6 @@ def _read_parquet(path: Path, data: DataSettings) -> _Table:
         frame = pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"{path}: cannot be read as parquet ({error}).") from error
-    _check_columns(path, data, frame.columns)
     columns = {}
     for name, kind in frame.schema.items():
         column = frame[name]

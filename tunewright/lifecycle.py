@@ -1,0 +1,197 @@
+"""The lifecycle. Read this file first: a run is these stages, in this order, each in the folder of its name.
+
+    rows (csv, jsonl, parquet)
+      -> audit      reads the rows, gives them ids, says what is wrong with them        changes nothing
+      -> prepare    repairs, drops, redacts with reasons; splits leak-safe; seals the test
+      -> tune       trains each technique under the same budget; validation picks the winner
+      -> evaluate   opens the sealed test once: baselines, candidates, statistics, verdict
+      -> explain    why the winner answers as it does, on validation rows
+      -> release    packs the winner, proves that plain libraries give the same answers
+      -> report     one HTML file about all of it
+
+Stages meet only in the run directory. Each ends by writing `done.json`, last of all; a finished stage whose inputs have not
+changed is skipped, an unfinished one goes on where it stopped, and one whose recipe changed runs again (what it wrote before is
+moved to `superseded/`, never deleted).
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Any
+
+from tunewright import __version__
+from tunewright.core.errors import RunError
+from tunewright.core.executor import LocalExecutor
+from tunewright.core.files import fingerprint, read_json, sha256_file, write_json, write_text
+from tunewright.core.ledger import Ledger
+from tunewright.core.progress import Report
+from tunewright.core.recipe import Recipe
+from tunewright.core.run import Context, PeakMemory, Run
+from tunewright.core.settings import did_you_mean
+
+
+@dataclass(frozen=True)
+class Stage:
+    """`run(context)` of `tunewright.NAME`, and the recipe sections that its results depend on."""
+
+    name: str
+    sections: tuple[str, ...]
+
+
+STAGES = (
+    Stage("audit", ("data", "audit", "model")),
+    Stage("prepare", ("prepare",)),
+    Stage("tune", ("tune",)),
+    Stage("evaluate", ("evaluate",)),
+    Stage("explain", ("explain",)),
+    Stage("release", ("release",)),
+)
+NAMES = [stage.name for stage in STAGES]
+_VERSIONS = ("torch", "transformers", "peft", "polars", "numpy", "scikit-learn")
+
+
+def run(
+    recipe: Recipe | str | Path,
+    directory: str | Path | None = None,
+    start: str | None = None,
+    until: str | None = None,
+    report: Report | None = None,
+) -> Run:
+    """Take the rows of `recipe` through the lifecycle; return the run, whose `.verdict` and `.findings` hold the results.
+
+    `start` runs that stage and the later ones again even when they are done; `until` is the last stage to run. Ends early when
+    the audit's findings are over the recipe's policy (`audit.fail_on`). Raises `TunewrightError` for what a user can mend.
+    """
+    name = "run" if isinstance(recipe, Recipe) else Path(recipe).stem
+    recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
+    first, last = _index(start, "--from") if start else len(STAGES), _index(until, "--until") if until else len(STAGES) - 1
+    report = report or Report()
+    run = Run(directory or Path("runs") / name)
+    with run.locked():
+        context = Context(recipe, run, Ledger(run.path("ledger.parquet")), LocalExecutor(report), report)
+        write_json(run.path("resolved.json"), recipe.model_dump())
+        write_text(run.path("recipe.yaml"), _as_yaml(recipe))
+        for index, stage in enumerate(STAGES[: last + 1]):
+            done = run_stage(stage, context, again=index >= first)
+            if done["failed"]:
+                report.say(f"Stopped after {stage.name}: its findings are over the recipe's policy (audit.fail_on).")
+                break
+        write_report(run)
+    return run
+
+
+def write_report(run: Run) -> Path:
+    """Write `report.html` from whatever the run directory holds so far."""
+    write = import_module("tunewright.report").write_report
+    return Path(write(run.directory))
+
+
+def run_stage(stage: Stage, context: Context, again: bool = False) -> dict[str, Any]:
+    """Run one stage unless it is done for these inputs; return its completion marker."""
+    run, report = context.run, context.report
+    inputs = _inputs(stage, context)
+    done = run.done(stage.name)
+    if done is not None and done["inputs"] == inputs and not again:
+        report.say(f"{stage.name:<9} done before ({done['finished']}), skipped")
+        return done
+    resumed = _make_room(stage, run, inputs, finished=done is not None)
+    report.say(f"{stage.name:<9} {'going on where it stopped' if resumed else _DOES[stage.name]}")
+    run.event("stage_started", stage=stage.name, inputs=inputs, resumed=resumed)
+    write_json(run.path(stage.name, "started.json"), {"inputs": inputs})
+    context.ledger.start(stage.name)
+    clock = time.monotonic()
+    try:
+        with PeakMemory() as memory:
+            result = import_module(f"tunewright.{stage.name}").run(context)
+    except BaseException as error:
+        run.event("stage_failed", stage=stage.name, error=f"{type(error).__name__}: {error}", seconds=round(time.monotonic() - clock, 2))
+        raise
+    done = {
+        "stage": stage.name,
+        "inputs": inputs,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(time.monotonic() - clock, 2),
+        "peak_memory_bytes": memory.bytes,
+        "versions": _versions(),
+        "machine": {"cores": os.cpu_count(), "processor": platform.processor() or platform.machine(), "system": platform.system()},
+        "summary": result.summary(),
+        "failed": bool(getattr(result, "failed", False)),
+    }
+    write_json(run.path(stage.name, "done.json"), done)
+    run.event("stage_done", stage=stage.name, seconds=done["seconds"], peak_memory_bytes=memory.bytes)
+    for line in done["summary"]:
+        report.say(f"          {line}")
+    report.say(f"          ({done['seconds']:.0f} s, {memory.bytes / 2**30:.1f} GiB at most)")
+    return done
+
+
+_DOES = {
+    "audit": "reading the rows and looking for what is wrong with them",
+    "prepare": "repairing, dropping and redacting with reasons; splitting; sealing the test",
+    "tune": "training each technique under the same budget",
+    "evaluate": "opening the sealed test: baselines, candidates, statistics",
+    "explain": "asking the winner why",
+    "release": "packing the winner and checking it in a fresh process",
+}
+
+
+def _index(name: str, flag: str) -> int:
+    if name not in NAMES:
+        raise RunError(f"{flag} must be a stage, but got {name!r}.{did_you_mean(name, NAMES)}")
+    return NAMES.index(name)
+
+
+def _inputs(stage: Stage, context: Context) -> str:
+    """Fingerprint of all that the results of `stage` depend on: its sections, the version, the data or the stage before."""
+    settings = {section: getattr(context.recipe, section).model_dump() for section in stage.sections}
+    index = NAMES.index(stage.name)
+    if index == 0:
+        path = Path(context.recipe.data.path)
+        before = sha256_file(path) if path.is_file() else "missing"
+    else:
+        earlier = context.run.done(NAMES[index - 1])
+        if earlier is None:
+            raise RunError(f"{stage.name} needs the results of {NAMES[index - 1]} in {context.run.directory}. Run that stage first.")
+        before = earlier["inputs"]
+    return fingerprint([__version__, settings, before])
+
+
+def _make_room(stage: Stage, run: Run, inputs: str, finished: bool) -> bool:
+    """Keep what an interrupted attempt at the same inputs left; move anything else out of the way. True when work is kept."""
+    folder, started = run.path(stage.name), run.path(stage.name, "started.json")
+    if not started.exists():
+        return False
+    if not finished and read_json(started).get("inputs") == inputs:
+        return True
+    old = run.path("superseded", f"{stage.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}")
+    old.parent.mkdir(exist_ok=True)
+    seal = folder / "seal.json"
+    kept = seal.read_bytes() if seal.exists() else None
+    shutil.move(folder, old)
+    if kept is not None:
+        folder.mkdir()
+        seal.write_bytes(kept)
+    return False
+
+
+def _versions() -> dict[str, str]:
+    found = {"tunewright": __version__, "python": platform.python_version()}
+    for name in _VERSIONS:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _as_yaml(recipe: Recipe) -> str:
+    import yaml
+
+    return str(yaml.safe_dump(recipe.model_dump(), sort_keys=False, allow_unicode=True))
