@@ -71,18 +71,32 @@ def run(
     """
     name = "run" if isinstance(recipe, Recipe) else Path(recipe).stem
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
-    first, last = _index(start, "--from") if start else len(STAGES), _index(until, "--until") if until else len(STAGES) - 1
+    first, last = (
+        _index(start, "--from") if start else len(STAGES),
+        _index(until, "--until") if until else len(STAGES) - 1,
+    )
     report = report or Report()
     run = Run(directory or Path("runs") / name)
     with run.locked():
         context = Context(recipe, run, Ledger(run.path("ledger.parquet")), LocalExecutor(report), report)
-        write_json(run.path("resolved.json"), recipe.model_dump())
-        write_text(run.path("recipe.yaml"), _as_yaml(recipe))
+        _save_recipe(run, recipe)
         for index, stage in enumerate(STAGES[: last + 1]):
             done = run_stage(stage, context, again=index >= first)
             if done["failed"]:
                 report.say(f"Stopped after {stage.name}: its findings are over the recipe's policy (audit.fail_on).")
                 break
+        write_report(run)
+    return run
+
+
+def run_only(name: str, recipe: Recipe, directory: str | Path, report: Report | None = None) -> Run:
+    """Run the single stage `name` (again, if its recipe changed) on what the stages before it have left in `directory`."""
+    report = report or Report()
+    run = Run(directory)
+    with run.locked():
+        context = Context(recipe, run, Ledger(run.path("ledger.parquet")), LocalExecutor(report), report)
+        _save_recipe(run, recipe)
+        run_stage(STAGES[_index(name, "stage")], context)
         write_report(run)
     return run
 
@@ -111,7 +125,12 @@ def run_stage(stage: Stage, context: Context, again: bool = False) -> dict[str, 
         with PeakMemory() as memory:
             result = import_module(f"tunewright.{stage.name}").run(context)
     except BaseException as error:
-        run.event("stage_failed", stage=stage.name, error=f"{type(error).__name__}: {error}", seconds=round(time.monotonic() - clock, 2))
+        run.event(
+            "stage_failed",
+            stage=stage.name,
+            error=f"{type(error).__name__}: {error}",
+            seconds=round(time.monotonic() - clock, 2),
+        )
         raise
     done = {
         "stage": stage.name,
@@ -120,7 +139,11 @@ def run_stage(stage: Stage, context: Context, again: bool = False) -> dict[str, 
         "seconds": round(time.monotonic() - clock, 2),
         "peak_memory_bytes": memory.bytes,
         "versions": _versions(),
-        "machine": {"cores": os.cpu_count(), "processor": platform.processor() or platform.machine(), "system": platform.system()},
+        "machine": {
+            "cores": os.cpu_count(),
+            "processor": platform.processor() or platform.machine(),
+            "system": platform.system(),
+        },
         "summary": result.summary(),
         "failed": bool(getattr(result, "failed", False)),
     }
@@ -158,26 +181,28 @@ def _inputs(stage: Stage, context: Context) -> str:
     else:
         earlier = context.run.done(NAMES[index - 1])
         if earlier is None:
-            raise RunError(f"{stage.name} needs the results of {NAMES[index - 1]} in {context.run.directory}. Run that stage first.")
+            raise RunError(
+                f"{stage.name} needs the results of {NAMES[index - 1]} in {context.run.directory}. Run that stage first."
+            )
         before = earlier["inputs"]
     return fingerprint([__version__, settings, before])
 
 
 def _make_room(stage: Stage, run: Run, inputs: str, finished: bool) -> bool:
     """Keep what an interrupted attempt at the same inputs left; move anything else out of the way. True when work is kept."""
-    folder, started = run.path(stage.name), run.path(stage.name, "started.json")
+    folder = run.path(stage.name)
+    started = folder / "started.json"
     if not started.exists():
         return False
     if not finished and read_json(started).get("inputs") == inputs:
         return True
     old = run.path("superseded", f"{stage.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}")
-    old.parent.mkdir(exist_ok=True)
-    seal = folder / "seal.json"
-    kept = seal.read_bytes() if seal.exists() else None
-    shutil.move(folder, old)
-    if kept is not None:
-        folder.mkdir()
-        seal.write_bytes(kept)
+    old.mkdir(parents=True, exist_ok=True)
+    for child in sorted(folder.iterdir(), key=lambda one: one == started):
+        if child.name == "seal.json":
+            shutil.copy(child, old)
+        else:
+            shutil.move(child, old / child.name)
     return False
 
 
@@ -191,7 +216,8 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _as_yaml(recipe: Recipe) -> str:
+def _save_recipe(run: Run, recipe: Recipe) -> None:
     import yaml
 
-    return str(yaml.safe_dump(recipe.model_dump(), sort_keys=False, allow_unicode=True))
+    write_json(run.path("resolved.json"), recipe.model_dump())
+    write_text(run.path("recipe.yaml"), yaml.safe_dump(recipe.model_dump(), sort_keys=False, allow_unicode=True))

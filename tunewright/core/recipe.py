@@ -202,17 +202,18 @@ class Recipe(Settings):
         except (OSError, UnicodeDecodeError) as error:
             raise RecipeError(str(source), [f"cannot be read as UTF-8 text ({error})."]) from error
         values, lines = _parse(text, str(source))
-        _override(values, overrides)
-        return Recipe.check(values, source=str(source), folder=source.parent, lines=lines)
+        return Recipe.check(values, source=str(source), folder=source.parent, lines=lines, overrides=overrides)
 
     @staticmethod
     def check(
-        values: Mapping[str, Any],
+        values: dict[str, Any],
         source: str = "recipe",
         folder: Path = Path("."),
         lines: Mapping[Place, int] | None = None,
+        overrides: Sequence[str] = (),
     ) -> Recipe:
         """Build a recipe from plain values; `data.path` is taken relative to `folder`. Raises `RecipeError` with all mistakes."""
+        _override(values, overrides)
         found: list[tuple[Place, str]] = []
         recipe = None
         try:

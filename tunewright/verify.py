@@ -1,0 +1,78 @@
+"""`tunewright verify RUN`: check the evidence of a finished run again, from its files alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import polars as pl
+
+from tunewright.core.errors import LedgerError, TunewrightError
+from tunewright.core.files import read_parquet
+from tunewright.core.ledger import Ledger, check_conservation
+from tunewright.core.run import Run
+from tunewright.core.seal import check_seal
+
+_IN_OUT = {
+    "audit": ([], ["audit/rows.parquet"]),
+    "prepare": (
+        ["audit/rows.parquet"],
+        ["prepare/train.parquet", "prepare/validation.parquet", "prepare/test.parquet"],
+    ),
+    "tune": (["prepare/train.parquet"], ["prepare/train.parquet"]),
+    "evaluate": (["prepare/test.parquet"], ["prepare/test.parquet"]),
+}
+
+
+def verify(run: Run, what: list[str]) -> list[dict[str, Any]]:
+    """One {name, ok, text} for each name in `what`."""
+    results = []
+    for name in what:
+        try:
+            results.append({"name": name, "ok": True, "text": _CHECKS[name](run)})
+        except (TunewrightError, LedgerError) as error:
+            results.append({"name": name, "ok": False, "text": str(error)})
+    return results
+
+
+def _ids(run: Run, files: list[str]) -> pl.Series:
+    parts = [read_parquet(run.path(file))["row_id"] for file in files]
+    return pl.concat(parts) if parts else pl.Series("row_id", [], dtype=pl.String)
+
+
+def _ledger(run: Run) -> str:
+    lines = Ledger(run.path("ledger.parquet")).lines()
+    stages = [stage for stage in _IN_OUT if run.done(stage)]
+    for stage in stages:
+        before, after = _IN_OUT[stage]
+        check_conservation(stage, lines.filter(pl.col("stage") == stage), _ids(run, before), _ids(run, after))
+    return f"{len(lines):,} lines balance row by row in {', '.join(stages) or 'no stage yet'}"
+
+
+def _seal(run: Run) -> str:
+    seal = check_seal(run)
+    openings = seal["openings"]
+    assert isinstance(openings, list)
+    return f"the {seal['rows']} test rows are the ones that were sealed; looked at {len(openings)} time(s)"
+
+
+def _resume(run: Run) -> str:
+    return str(import_module("tunewright.tune").verify_resume(run))
+
+
+def _tokens(run: Run) -> str:
+    return str(import_module("tunewright.release").verify_tokens(run))
+
+
+def _parity(run: Run) -> str:
+    return str(import_module("tunewright.release").verify_parity(run))
+
+
+_CHECKS: dict[str, Callable[[Run], str]] = {
+    "ledger": _ledger,
+    "seal": _seal,
+    "resume": _resume,
+    "tokens": _tokens,
+    "parity": _parity,
+}
