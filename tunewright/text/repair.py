@@ -1,0 +1,92 @@
+"""Damage to text that can be mended without guessing: wrong decoding, HTML entities and tags, control characters, white space.
+
+    mend("encoding", pl.Series(["itâ€™s &amp; more"]))    ->  "it’s &amp; more"
+    mend("html_entities", ...)                            ->  "it’s & more"
+
+Only rows in which a pattern finds something suspicious pass through Python; ftfy sees only rows with non-ASCII text.
+"""
+
+from __future__ import annotations
+
+import html
+from functools import cache
+from typing import Any, Literal
+
+import polars as pl
+
+from tunewright.core.optional import require
+
+Repair = Literal["encoding", "html_entities", "html_tags", "control_characters", "white_space"]
+
+ENTITY = r"&(?:[a-zA-Z][a-zA-Z0-9]{1,31}|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});"
+TAG = (
+    r"(?i)</?(?:a|b|big|blockquote|body|br|center|code|div|em|font|form|h[1-6]|head|hr|html|i|img|input|li|link|meta|ol|p|pre|s"
+    r"|script|small|span|strike|strong|style|sub|sup|table|tbody|td|th|thead|title|tr|tt|u|ul)(?:\s[^<>]*)?/?>|<!--.*?-->"
+)
+CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\x{feff}\x{200b}\x{2060}]"
+LOST = "\N{REPLACEMENT CHARACTER}"
+
+
+def mend(repair: Repair, texts: pl.Series) -> pl.Series:
+    """`texts` with one kind of damage mended; nulls stay null."""
+    if repair == "encoding":
+        return _through_python(texts, non_ascii(texts), lambda text: decode_again(text)[0])
+    if repair == "html_entities":
+        return _through_python(texts, texts.str.contains(ENTITY), html.unescape)
+    if repair == "html_tags":
+        return texts.str.replace_all(TAG, " ")
+    if repair == "control_characters":
+        return texts.str.replace_all(CONTROL, "")
+    return (
+        texts.str.replace_all(r"[^\S\n]+", " ")
+        .str.replace_all(r" ?\n ?", "\n")
+        .str.replace_all(r"\n{3,}", "\n\n")
+        .str.strip_chars()
+    )
+
+
+def decode_again(text: str) -> tuple[str, list[str]]:
+    """Text that was decoded with the wrong encoding as it was meant, and ftfy's account of the steps (none when it is sound).
+
+    Quotes, ligatures, full-width letters and Unicode forms are style, not damage, and stay as they are.
+    """
+    mended = require("ftfy", "audit").fix_and_explain(text, _settings())
+    return mended.text, [f"{step} {what}" for step, what in mended.explanation or []]
+
+
+def changed_part(before: str, after: str, margin: int = 12) -> tuple[int, int, str]:
+    """Where two texts differ: start and end in `before`, and the place shown as 'before -> after' with a little context."""
+    start = next((at for at, (one, other) in enumerate(zip(before, after, strict=False)) if one != other), 0)
+    tail = next((at for at, (one, other) in enumerate(zip(before[::-1], after[::-1], strict=False)) if one != other), 0)
+    tail = min(tail, min(len(before), len(after)) - start)
+    end, new_end = len(before) - tail, len(after) - tail
+    if end - start > 60:
+        end, new_end = start + 30, start + 30
+    shown = [text[max(0, start - margin) : stop + margin] for text, stop in ((before, end), (after, new_end))]
+    return start, end, f"{shown[0]} → {shown[1]}"
+
+
+def non_ascii(texts: pl.Series) -> pl.Series:
+    return texts.str.len_bytes() != texts.str.len_chars()
+
+
+@cache
+def _settings() -> Any:
+    return require("ftfy", "audit").TextFixerConfig(
+        unescape_html=False,
+        uncurl_quotes=False,
+        fix_latin_ligatures=False,
+        fix_character_width=False,
+        fix_line_breaks=False,
+        remove_control_chars=False,
+        remove_terminal_escapes=False,
+        normalization=None,
+    )
+
+
+def _through_python(texts: pl.Series, suspicious: pl.Series, fix: Any) -> pl.Series:
+    places = suspicious.fill_null(False).arg_true()
+    if places.is_empty():
+        return texts
+    fixed = pl.Series([fix(text) for text in texts.gather(places).to_list()], dtype=pl.String)
+    return texts.clone().scatter(places, fixed)
