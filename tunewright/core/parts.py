@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
+from pydantic import Field
 
 from tunewright.core.executor import LocalExecutor
 from tunewright.core.plugins import Part
@@ -61,23 +62,42 @@ class Step(Part):
 
 
 class Technique(Part):
-    """Decides which weights learn."""
+    """Decides which weights learn, and how fast."""
+
+    alias: str | None = Field(
+        None, pattern=r"^[\w.-]+$", description="name of the candidate; needed when a technique appears twice"
+    )
+    learning_rate: float = Field(1e-4, gt=0, description="peak, reached after warmup_steps")
+    warmup_steps: int = Field(5, ge=1, description="steps of linear warm-up; a cosine to zero follows")
+    weight_decay: float = Field(0.0, ge=0)
+    max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
 
     @abstractmethod
-    def apply(self, model: Any) -> Any:
+    def apply(self, model: Any, tokenizer: Any) -> Any:
         """Make the chosen weights trainable and the rest frozen; return the model to train."""
+
+    @abstractmethod
+    def learns(self, weight: str) -> bool:
+        """Whether the weight of this name (in the model that `apply` returned) may get a gradient; the run checks it."""
 
     @abstractmethod
     def save(self, model: Any, directory: Path) -> None:
         """Write what was learnt below `directory` (`adapter/` in PEFT layout, or `model/`)."""
+
+    def frozen_layers(self, model: Any) -> int:
+        """How many layers, from the bottom, give the same output as the untuned model; those are computed once a row."""
+        return 0
 
 
 class Objective(Part):
     """Decides what the weights learn: turns a packed batch into a loss."""
 
     @abstractmethod
-    def loss(self, model: Any, batch: Any) -> tuple[torch.Tensor, int]:
-        """Summed loss over the answer tokens of `batch` and their number."""
+    def loss(self, model: Any, tree: Any, lower: Any) -> tuple[torch.Tensor, int]:
+        """Summed loss over the answer tokens of `tree` (`models.tree.Tree`) and their number.
+
+        `lower` (`models.frozen.LowerStates` or None) holds what the frozen layers say of its rows.
+        """
 
 
 class Metric(Part):
