@@ -107,7 +107,8 @@ def _in_worker(fn: Any, item: Any, report: Report, threads: int, running: set[su
         try:
             assert process.stdin is not None
             with suppress(BrokenPipeError), process.stdin:
-                pickle.dump((sys.path, fn, item), process.stdin)
+                pickle.dump(sys.path, process.stdin)
+                pickle.dump((fn, item), process.stdin)
             outcome = _follow(messages, report)
             code = process.wait()
         finally:

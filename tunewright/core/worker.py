@@ -74,7 +74,8 @@ def _portable(error: BaseException) -> BaseException:
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, args=(int(os.environ["TUNEWRIGHT_PARENT"]),), daemon=True).start()
-    sys.path[:], fn, item = pickle.load(sys.stdin.buffer)
+    sys.path[:] = pickle.load(sys.stdin.buffer)
+    fn, item = pickle.load(sys.stdin.buffer)
     with open(int(sys.argv[1]), "wb") as pipe:
         report = RemoteReport(pipe)
         try:

@@ -1,0 +1,80 @@
+"""The house stays in order: imports point one way, the package imports fast and light, parts need no registration."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tunewright.core import plugins
+
+PACKAGE = Path(__file__).parents[1] / "tunewright"
+RANKS = {"core": 0, "text": 1, "models": 1}
+RANKS |= dict.fromkeys(("audit", "prepare", "tune", "evaluate", "explain", "release", "report"), 2)
+RANKS |= {"lifecycle": 3} | dict.fromkeys(("cli", "starter", "doctor", "verify"), 4) | {"testing": 5}
+
+
+def imports() -> list[tuple[str, str, str]]:
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        if room == "__init__":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+            names += [one.name for one in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module == "tunewright":
+                names = [f"tunewright.{one.name}" for one in node.names]
+            found += [(str(path), room, name.split(".")[1]) for name in names if name.startswith("tunewright.")]
+    return found
+
+
+def test_imports_point_one_way_and_stages_never_import_each_other():
+    wrong = [
+        f"{path}: {room} imports {target}"
+        for path, room, target in imports()
+        if target in RANKS and target != room and RANKS[target] >= RANKS[room]
+    ]
+    assert wrong == []
+
+
+def test_every_room_is_on_the_map():
+    rooms = {
+        path.name.removesuffix(".py")
+        for path in PACKAGE.iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    assert rooms - {"__init__"} <= set(RANKS)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import tunewright",
+        "import tunewright as tw; tw.Recipe.load('examples/reviews/recipe.yaml')",
+        "from tunewright.cli import main; main(['list', 'techniques']); main(['list', 'checks']); main(['list', 'baselines'])",
+    ],
+)
+def test_light_commands_load_no_heavy_library(code: str):
+    heavy = "torch", "transformers", "sklearn", "scipy", "numba", "peft", "pandas"
+    ending = f"; import sys; sys.exit(' '.join(set({heavy!r}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code + ending], capture_output=True, text=True, cwd=PACKAGE.parent)
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("kind", sorted(plugins.FOLDERS))
+def test_a_folder_holds_parts_that_describe_themselves(kind: str):
+    assert plugins.names(kind)
+    for name in plugins.names(kind):
+        part = plugins.load(kind, name)
+        assert part.part_name() == name
+        assert (part.__doc__ or "").strip(), f"{kind}/{name} has no docstring"
+        assert all(field.description for field in part.model_fields.values()), (
+            f"{kind}/{name} has a setting without description"
+        )
+
+
+def test_product_code_stays_small():
+    lines = sum(len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py"))
+    assert lines < 7500
