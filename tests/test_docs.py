@@ -1,0 +1,74 @@
+"""What the documentation says exists: links, commands, recipes, keys and parts."""
+
+import argparse
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tunewright.cli import _parser
+from tunewright.core import plugins
+from tunewright.core.recipe import Recipe
+from tunewright.core.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
+NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_lead_somewhere(name: str):
+    page = ROOT / name
+    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_commands_parse_and_make_targets_exist(name: str):
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    for block in blocks(ROOT / name, "(?:sh|console)"):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line.removeprefix("$ "), comments=True)
+            if words[:1] == ["tunewright"]:
+                assert isinstance(_parser().parse_args(words[1:]), argparse.Namespace), line
+            if words[:1] == ["make"]:
+                assert set(word for word in words[1:] if "=" not in word) <= targets, line
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_recipes_load(name: str):
+    for block in blocks(ROOT / name, "yaml"):
+        values = yaml.safe_load(block)
+        if isinstance(values, dict) and set(values) <= set(Recipe.model_fields):
+            Recipe.check({"data": {"path": "rows.csv"}} | values, source=name)
+
+
+def test_the_recipe_reference_names_every_key_with_its_default():
+    text = (ROOT / "docs/reference/recipe.md").read_text()
+
+    def keys(section: type[Settings], place: str) -> list[str]:
+        found = []
+        for name, field in section.model_fields.items():
+            inner = [one for one in (field.annotation, *getattr(field.annotation, "__args__", ())) if isinstance(one, type) and issubclass(one, Settings)]
+            found += keys(inner[0], f"{place}{name}.") if inner else [f"{place}{name}"]
+        return found
+
+    assert [key for key in keys(Recipe, "") if f"`{key}`" not in text] == []
+
+
+@pytest.mark.parametrize("kind", sorted(plugins.FOLDERS))
+def test_the_reference_names_every_part(kind: str):
+    text = (ROOT / "docs/reference/parts.md").read_text()
+    assert [name for name in plugins.names(kind) if f"`{name}`" not in text] == []
+
+
+def test_every_stage_has_a_page():
+    from tunewright.lifecycle import NAMES as stages
+
+    assert [name for name in [*stages, "report"] if not (ROOT / f"docs/stages/{name}.md").exists()] == []
