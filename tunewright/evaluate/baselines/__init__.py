@@ -1,0 +1,1 @@
+"""One file a baseline; the name in a recipe is the file's name."""
