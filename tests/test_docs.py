@@ -38,7 +38,7 @@ def test_commands_parse_and_make_targets_exist(name: str):
             if words[:1] == ["tunewright"]:
                 assert isinstance(_parser().parse_args(words[1:]), argparse.Namespace), line
             if words[:1] == ["make"]:
-                assert set(word for word in words[1:] if "=" not in word) <= targets, line
+                assert {word for word in words[1:] if "=" not in word} <= targets, line
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -55,7 +55,11 @@ def test_the_recipe_reference_names_every_key_with_its_default():
     def keys(section: type[Settings], place: str) -> list[str]:
         found = []
         for name, field in section.model_fields.items():
-            inner = [one for one in (field.annotation, *getattr(field.annotation, "__args__", ())) if isinstance(one, type) and issubclass(one, Settings)]
+            inner = [
+                one
+                for one in (field.annotation, *getattr(field.annotation, "__args__", ()))
+                if isinstance(one, type) and issubclass(one, Settings)
+            ]
             found += keys(inner[0], f"{place}{name}.") if inner else [f"{place}{name}"]
         return found
 

@@ -12,7 +12,7 @@ from tunewright.core import plugins
 PACKAGE = Path(__file__).parents[1] / "tunewright"
 RANKS = {"core": 0, "text": 1, "models": 1}
 RANKS |= dict.fromkeys(("audit", "prepare", "tune", "evaluate", "explain", "release", "report"), 2)
-RANKS |= {"lifecycle": 3} | dict.fromkeys(("cli", "starter", "doctor", "verify"), 4) | {"testing": 5}
+RANKS |= {"lifecycle": 3} | dict.fromkeys(("starter", "doctor", "verify"), 4) | {"cli": 5, "testing": 6}
 
 
 def imports() -> list[tuple[str, str, str]]:
@@ -58,7 +58,7 @@ def test_every_room_is_on_the_map():
 )
 def test_light_commands_load_no_heavy_library(code: str):
     heavy = "torch", "transformers", "sklearn", "scipy", "numba", "peft", "pandas"
-    ending = f"; import sys; sys.exit(' '.join(set({heavy!r}) & set(sys.modules)))"
+    ending = f"; import sys; sys.exit(' '.join(set({heavy!r}) & set(sys.modules)) or 0)"
     done = subprocess.run([sys.executable, "-c", code + ending], capture_output=True, text=True, cwd=PACKAGE.parent)
     assert done.stderr == ""
 
@@ -75,6 +75,18 @@ def test_a_folder_holds_parts_that_describe_themselves(kind: str):
         )
 
 
+def lines_of_code(path: Path) -> int:
+    """Lines that hold code: no blank lines, comments or docstrings."""
+    text = path.read_text()
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    prose: set[int] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
+            first = node.body[0]
+            prose |= set(range(first.lineno, (first.end_lineno or first.lineno) + 1))
+    numbered = enumerate(text.splitlines(), start=1)
+    return sum(1 for number, line in numbered if number not in prose and line.strip() and not line.strip().startswith("#"))
+
+
 def test_product_code_stays_small():
-    lines = sum(len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py"))
-    assert lines < 7500
+    assert sum(map(lines_of_code, PACKAGE.rglob("*.py"))) < 6000
