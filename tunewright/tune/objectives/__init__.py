@@ -1,0 +1,1 @@
+"""What the weights learn: one file an objective."""
