@@ -11,6 +11,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tunewright.core.optional import require
+
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
@@ -27,7 +29,6 @@ CORPUS = [
 def tiny_tokenizer() -> Any:
     """A byte-level BPE of 384 tokens with `<|endoftext|>`, `<|im_start|>` and `<|im_end|>` (the end of a turn)."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
 
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -38,7 +39,7 @@ def tiny_tokenizer() -> Any:
         vocab_size=384, special_tokens=special, initial_alphabet=alphabet, show_progress=False
     )
     core.train_from_iterator(CORPUS, trainer)
-    return PreTrainedTokenizerFast(
+    return require("transformers", "train").PreTrainedTokenizerFast(
         tokenizer_object=core,
         bos_token="<|im_start|>",
         eos_token="<|im_end|>",
@@ -52,13 +53,13 @@ def tiny_model(directory: Path | str, family: str = "llama", *, layers: int = 2,
     """Write a random model of `family` (any causal family of transformers with Llama-like settings) and its
     tokenizer to `directory`; an existing one is kept. Returns the directory."""
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
 
+    transformers = require("transformers", "train")
     directory = Path(directory)
     if (directory / "model.safetensors").exists():
         return directory
     tokenizer = tiny_tokenizer()
-    config = AutoConfig.for_model(
+    config = transformers.AutoConfig.for_model(
         family,
         vocab_size=len(tokenizer),
         hidden_size=48,
@@ -75,7 +76,7 @@ def tiny_model(directory: Path | str, family: str = "llama", *, layers: int = 2,
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
     return directory
