@@ -115,6 +115,12 @@ class ChatFormat:
         ids = self.tokenizer(self._glue + label, add_special_tokens=False, split_special_tokens=True)["input_ids"]
         return [*ids, self.end]
 
+    def settings(self) -> dict[str, Any]:
+        """What makes this format again: `ChatFormat(tokenizer, **settings)`."""
+        examples = [list(pair) for pair in self.examples]
+        named = {"instruction": self.instruction, "system": self.system, "max_length": self.max_length}
+        return named | {"labels": self.labels, "examples": examples}
+
     def render(self, text: str) -> str:
         """The prompt as a string."""
         if self._verbatim:

@@ -17,6 +17,12 @@ CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
+ROLES = {
+    "bos_token": "<|im_start|>",
+    "eos_token": "<|im_end|>",
+    "pad_token": "<|im_end|>",
+    "unk_token": "<|endoftext|>",
+}
 CORPUS = [
     "Classify the text. Answer with exactly one of: negative, neutral, positive.",
     "system user assistant You are a helpful assistant. spam ham yes no good bad",
@@ -41,10 +47,7 @@ def tiny_tokenizer() -> Any:
     core.train_from_iterator(CORPUS, trainer)
     return require("transformers", "train").PreTrainedTokenizerFast(
         tokenizer_object=core,
-        bos_token="<|im_start|>",
-        eos_token="<|im_end|>",
-        pad_token="<|im_end|>",
-        unk_token="<|endoftext|>",
+        **ROLES,
         chat_template=CHAT_TEMPLATE,
     )
 
