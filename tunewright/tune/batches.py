@@ -20,9 +20,7 @@ Indices = npt.NDArray[np.int64]
 
 
 class Sampler:
-    def __init__(
-        self, lengths: Sequence[int], batch_size: int, accumulation: int, seed: int, shared: int = 0
-    ) -> None:
+    def __init__(self, lengths: Sequence[int], batch_size: int, accumulation: int, seed: int, shared: int = 0) -> None:
         """`lengths` are each row's own tokens; `shared` tokens come on top once a micro-batch."""
         self.lengths = np.asarray(lengths, dtype=np.int64)
         self.shared = shared

@@ -39,6 +39,7 @@ class Progress:
     train_seconds: float = 0.0
     evaluation_seconds: float = 0.0
     stopped_because: str = ""
+    resumed_at: list[int] = field(default_factory=list)
 
 
 def learning_weights(model: Any) -> dict[str, torch.nn.Parameter]:
@@ -85,7 +86,9 @@ def restore(directory: Path, model: Any, optimizer: torch.optim.Optimizer) -> Pr
     training, state = load_file(directory / TRAINING), read_json(directory / STATE)
     moments: dict[int, Tensors] = {}
     for index, name in enumerate(learning_weights(model)):
-        own = {key: training[f"{name}|{key}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"{name}|{key}" in training}
+        own = {
+            key: training[f"{name}|{key}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"{name}|{key}" in training
+        }
         if own:
             moments[index] = own
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})

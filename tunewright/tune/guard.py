@@ -20,6 +20,7 @@ ADVICE = {
     "generalisation_gap": "It fits its training rows much better than others: train for fewer epochs, add rows, or use fewer weights (smaller r).",
     "perplexity_paradox": "The loss fell but the task metric did not rise: the model learnt the form of the answers, not the task. "
     "Judge it by the metric; try another technique, a higher learning_rate or more rows.",
+    "no_effect": "The answers are those of the untuned model. Nothing was learnt: raise learning_rate or the budget.",
     "memorisation": "Answers to training rows can be told from answers to unseen rows: it remembers rows. Train for fewer epochs, and "
     "do not publish the weights if the rows are private.",
 }
@@ -52,7 +53,8 @@ class Guard:
     def must_stop(self) -> bool:
         return any(alarm["name"] == "not_a_number" for alarm in self.alarms)
 
-    def _alarm(self, name: str, step: int, value: float, threshold: float) -> None:
+    def alarm(self, name: str, step: int, value: float, threshold: float) -> None:
+        """Raise the alarm `name`, unless it has been raised before."""
         if all(alarm["name"] != name for alarm in self.alarms):
             shown = value if math.isfinite(value) else None  # JSON has no NaN
             self.alarms.append(
@@ -62,7 +64,7 @@ class Guard:
     def _observe_step(self, record: Record) -> None:
         step, loss, norm = record["step"], record["loss"], record["grad_norm"]
         if loss is None or norm is None:  # how the history writes a value that is not finite
-            self._alarm("not_a_number", step, math.nan, 0.0)
+            self.alarm("not_a_number", step, math.nan, 0.0)
             return
         recent = self._train[-self.WINDOW :]
         if len(recent) < 5:
@@ -70,10 +72,10 @@ class Guard:
         usual = median(seen["loss"] for seen in recent)
         limit = max(self.SPIKE * usual, usual + 1.0)
         if loss > limit:
-            self._alarm("loss_spike", step, loss, limit)
+            self.alarm("loss_spike", step, loss, limit)
         limit = self.NORM * median(seen["grad_norm"] for seen in recent)
         if norm > limit:
-            self._alarm("gradient_norm", step, norm, limit)
+            self.alarm("gradient_norm", step, norm, limit)
 
     def _observe_look(self, look: Record) -> None:
         if not self._looks:
@@ -81,16 +83,16 @@ class Guard:
         step, loss = look["step"], look["loss"]
         limit = self.WORSE * min(seen["loss"] for seen in self._looks)
         if loss > limit and len(self._looks) > 1:
-            self._alarm("validation_worse", step, loss, limit)
+            self.alarm("validation_worse", step, loss, limit)
         since = [seen["loss"] for seen in self._train if seen["step"] > self._looks[-1]["step"]]
         if since and fmean(since) > 0 and loss > self.GAP * fmean(since) and look["epoch"] > 1:
-            self._alarm("generalisation_gap", step, loss / fmean(since), self.GAP)
+            self.alarm("generalisation_gap", step, loss / fmean(since), self.GAP)
 
     def finish(self, best: Record) -> list[Record]:
         """Compare the look whose weights are kept with the untuned model's."""
         first, before = self._looks[0] if self._looks else best, len(self.alarms)
         if best["loss"] < self.FALL * first["loss"] and best[self.metric] <= first[self.metric]:
-            self._alarm("perplexity_paradox", best["step"], best[self.metric], first[self.metric])
+            self.alarm("perplexity_paradox", best["step"], best[self.metric], first[self.metric])
         return self.alarms[before:]
 
     def probe_memory(self, step: int, seen: list[float], unseen: list[float]) -> float:
@@ -100,5 +102,5 @@ class Guard:
         error = math.sqrt((len(seen) + len(unseen) + 1) / (12 * len(seen) * len(unseen)))
         limit = max(self.MEMORY, 0.5 + 2 * error)
         if wins > limit:
-            self._alarm("memorisation", step, wins, limit)
+            self.alarm("memorisation", step, wins, limit)
         return wins

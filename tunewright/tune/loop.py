@@ -100,14 +100,13 @@ class Loop:
             append_jsonl(path, record)
         self.history, self.guard = kept, Guard(self.settings.metric, kept)
         self._saved_at = progress.train_seconds
+        progress.resumed_at.append(progress.step)
         return progress
 
     def _step(self) -> None:
         """One optimiser step: the gradient is that of the mean loss over all answer tokens of its micro-batches."""
         clock, step = time.perf_counter(), self.progress.step
-        rate = learning_rate(
-            self.technique.learning_rate, step, self.technique.warmup_steps, self.progress.max_steps
-        )
+        rate = learning_rate(self.technique.learning_rate, step, self.technique.warmup_steps, self.progress.max_steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.model.train()
@@ -172,14 +171,18 @@ class Loop:
         seconds = time.perf_counter() - clock
         progress.evaluation_seconds += seconds
         epoch = round(progress.step / self.sampler.steps_per_epoch, 4)
-        self._record({"kind": "validation", "step": progress.step, "epoch": epoch, **found, "seconds": round(seconds, 4)})
+        self._record(
+            {"kind": "validation", "step": progress.step, "epoch": epoch, **found, "seconds": round(seconds, 4)}
+        )
         value, stopping = self._value(found), self.settings.early_stopping
         if value > progress.best_value:
             progress.best_value, progress.best_step, progress.looks_without_gain = value, progress.step, 0
         else:
             progress.looks_without_gain += 1
         if progress.step == progress.max_steps:
-            budget = "max_steps" if self.settings.max_steps else "minutes" if self.settings.minutes else "num_train_epochs"
+            budget = (
+                "max_steps" if self.settings.max_steps else "minutes" if self.settings.minutes else "num_train_epochs"
+            )
             by_epochs = progress.step >= self.settings.num_train_epochs * self.sampler.steps_per_epoch
             progress.stopped_because = f"{'num_train_epochs' if by_epochs else budget} reached"
         elif stopping is not None and progress.looks_without_gain >= stopping.patience:
