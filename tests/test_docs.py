@@ -76,3 +76,16 @@ def test_every_stage_has_a_page():
     from tunewright.lifecycle import NAMES as stages
 
     assert [name for name in [*stages, "report"] if not (ROOT / f"docs/stages/{name}.md").exists()] == []
+
+
+def test_the_check_of_add_a_part_works_by_its_dotted_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    import polars as pl
+
+    import tunewright as tw
+
+    (tmp_path / "mychecks.py").write_text(blocks(ROOT / "docs/add-a-part.md", "python")[0])
+    monkeypatch.syspath_prepend(tmp_path)
+    rows = pl.DataFrame({"text": ["WHY IS IT BROKEN AGAIN", "all is fine with this one"] * 5, "label": ["bad", "good"] * 5})
+    result = tw.audit(rows, checks=["mychecks.Shouting"])
+    assert result.counts == {"mychecks.Shouting": 5}
+    assert set(result.findings["evidence"]) == {"WHY IS IT BROKEN AGAIN"}

@@ -22,6 +22,7 @@ __all__ = ["Recipe", "TunewrightError", "audit", "run"]
 _HOMES = {
     "Recipe": ("tunewright.core.recipe", "Recipe"),
     "TunewrightError": ("tunewright.core.errors", "TunewrightError"),
+    "audit": ("tunewright.audit", "audit_frame"),
     "run": ("tunewright.lifecycle", "run"),
 }
 
