@@ -9,6 +9,7 @@ Only rows in which a pattern finds something suspicious pass through Python; ftf
 from __future__ import annotations
 
 import html
+import re
 from functools import cache
 from typing import Any, Literal
 
@@ -23,8 +24,21 @@ TAG = (
     r"(?i)</?(?:a|b|big|blockquote|body|br|center|code|div|em|font|form|h[1-6]|head|hr|html|i|img|input|li|link|meta|ol|p|pre|s"
     r"|script|small|span|strike|strong|style|sub|sup|table|tbody|td|th|thead|title|tr|tt|u|ul)(?:\s[^<>]*)?/?>|<!--.*?-->"
 )
-CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\x{feff}\x{200b}\x{2060}]"
+CONTROL = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff\u200b\u2060]"
+# Thai, Lao, Tibetan, Burmese, Khmer, kana, bopomofo, CJK ideographs with their extensions: written without spaces.
+UNSPACED = (
+    "\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u312f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    "\U00020000-\U0003ffff"
+)
 LOST = "\N{REPLACEMENT CHARACTER}"
+
+
+PARTLY = 0.3
+
+
+def empty(text: pl.Expr) -> pl.Expr:
+    """True where there is no text, or only white space, control and invisible formatting characters."""
+    return text.str.replace_all(r"[\s\p{Z}\p{C}]+", "").fill_null("") == ""
 
 
 def mend(repair: Repair, texts: pl.Series) -> pl.Series:
@@ -32,7 +46,7 @@ def mend(repair: Repair, texts: pl.Series) -> pl.Series:
     if repair == "encoding":
         return _through_python(texts, non_ascii(texts), lambda text: decode_again(text)[0])
     if repair == "html_entities":
-        return _through_python(texts, texts.str.contains(ENTITY), html.unescape)
+        return _through_python(texts, texts.str.contains(ENTITY), lambda text: html.unescape(html.unescape(text)))
     if repair == "html_tags":
         return texts.str.replace_all(TAG, " ")
     if repair == "control_characters":
@@ -48,10 +62,15 @@ def mend(repair: Repair, texts: pl.Series) -> pl.Series:
 def decode_again(text: str) -> tuple[str, list[str]]:
     """Text that was decoded with the wrong encoding as it was meant, and ftfy's account of the steps (none when it is sound).
 
+    A text of which only parts look wrong is mended when most of it is ASCII; in anything else that would be a guess.
     Quotes, ligatures, full-width letters and Unicode forms are style, not damage, and stay as they are.
     """
     mended = require("ftfy", "audit").fix_and_explain(text, _settings())
-    return mended.text, [f"{step} {what}" for step, what in mended.explanation or []]
+    steps = [f"{step} {what}" for step, what in mended.explanation or []]
+    foreign = sum(letter > "\x7f" for letter in text)
+    if "apply decode_inconsistent_utf8" in steps and foreign > PARTLY * len(text):
+        return text, []
+    return mended.text, steps
 
 
 def changed_part(before: str, after: str, margin: int = 12) -> tuple[int, int, str]:
@@ -63,7 +82,7 @@ def changed_part(before: str, after: str, margin: int = 12) -> tuple[int, int, s
     if end - start > 60:
         end, new_end = start + 30, start + 30
     shown = [text[max(0, start - margin) : stop + margin] for text, stop in ((before, end), (after, new_end))]
-    return start, end, f"{shown[0]} → {shown[1]}"
+    return start, end, re.sub(CONTROL, lambda found: f"\\x{ord(found[0]):02x}", f"{shown[0]} → {shown[1]}")
 
 
 def non_ascii(texts: pl.Series) -> pl.Series:

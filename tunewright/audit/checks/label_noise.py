@@ -1,0 +1,108 @@
+"""Labels that a model trained on the other rows does not believe, by confident learning (Northcutt et al. 2021).
+
+The probabilities are out of sample: each row is judged by a model that saw neither it, nor a near duplicate of it, nor a row of
+its group. A row is suspected when another class is at least as probable as it usually is for rows of that class. Suspects are
+ranked for a person to look at; nothing is ever dropped for them.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from pydantic import Field
+
+from tunewright.audit.checks._shared import excerpt
+from tunewright.core.optional import require
+from tunewright.core.parts import Check, Look
+
+
+class LabelNoise(Check):
+    """A label that the other rows speak against; worth a second look, never dropped."""
+
+    severity: ClassVar[str] = "info"
+    features: Literal["words", "embedding"] = Field(
+        "words", description="TF-IDF of words, or a small sentence model (about 30 rows a second)"
+    )
+    folds: int = Field(5, ge=2, description="parts for cross-validation")
+    most: float = Field(
+        0.05, gt=0, le=1, description="share of the rows that is shown at most, the most doubtful first"
+    )
+    sample: int = Field(20_000, ge=1, description="rows looked at, at most")
+
+    def run(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
+        from tunewright.text.groups import leak_groups
+
+        rows = rows.filter(pl.col("text").is_not_null())
+        rows = rows.sample(min(self.sample, len(rows)), seed=0)
+        labels, given = np.unique(rows["label"].to_numpy(), return_inverse=True)
+        if len(labels) < 2 or len(rows) < 10 * self.folds:
+            return pl.DataFrame()
+        groups = leak_groups(rows, look.recipe.data.groups, look.recipe.prepare.near_duplicate_threshold)
+        believed = out_of_sample(self._features(rows["text"].to_list()), given, len(labels), groups, self.folds)
+        suspect, meant = doubts(given, believed)
+        own = believed[np.arange(len(rows)), given]
+        ranked = suspect[np.argsort(own[suspect], kind="stable")][: max(1, int(self.most * len(rows)))]
+        return rows[ranked].select(
+            "row_id",
+            evidence=pl.format(
+                "labelled {}, looks {} ({}% against {}%): {}",
+                "label",
+                pl.Series(labels[meant[ranked]].astype(str)),
+                pl.Series((100 * believed[ranked, meant[ranked]]).round().astype(int)),
+                pl.Series((100 * own[ranked]).round().astype(int)),
+                excerpt(),
+            ),
+            score=pl.Series(1 - own[ranked]),
+            field=pl.lit("label"),
+            suggested_fix=pl.lit("review"),
+        )
+
+    def _features(self, texts: list[str]) -> Any:
+        if self.features == "embedding":
+            from tunewright.models.embed import embed
+
+            return embed(texts)
+        text = require("sklearn.feature_extraction.text", "audit")
+        return text.TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True, max_features=50_000).fit_transform(
+            texts
+        )
+
+
+def out_of_sample(
+    features: Any, given: npt.NDArray[np.intp], classes: int, groups: Any, folds: int
+) -> npt.NDArray[np.float64]:
+    """(n, classes) probabilities from logistic regression; no row is judged by a model that saw its group."""
+    folder = require("sklearn.model_selection", "audit").StratifiedGroupKFold(folds, shuffle=True, random_state=0)
+    regression = require("sklearn.linear_model", "audit").LogisticRegression
+    believed = np.full((len(given), classes), 1 / classes)
+    with (
+        warnings.catch_warnings(),
+        require("threadpoolctl", "audit").threadpool_limits(1),
+    ):  # threads cost 80 times more here
+        warnings.simplefilter("ignore")  # a class smaller than the number of folds is too_few_rows' business
+        for train, test in folder.split(features, given, groups):
+            present = np.unique(given[train])
+            if len(present) > 1 and len(test):
+                fitted = regression(C=3.0, solver="newton-cg").fit(features[train], given[train])
+                believed[test] = 0.0
+                believed[np.ix_(test, present)] = fitted.predict_proba(features[test])
+    return believed
+
+
+def doubts(
+    given: npt.NDArray[np.intp], believed: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """(rows whose label is doubted, the label that each row looks like): the off-diagonal of the confident joint."""
+    usual = np.array(
+        [
+            believed[given == label, label].mean() if (given == label).any() else 1.0
+            for label in range(believed.shape[1])
+        ]
+    )
+    confident = np.where(believed >= usual - 1e-6, believed, -1.0)
+    meant = confident.argmax(axis=1)
+    return np.flatnonzero((confident.max(axis=1) >= 0) & (meant != given)), meant

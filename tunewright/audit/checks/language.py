@@ -1,0 +1,47 @@
+"""Rows in another language than the rest: often spam, a wrong column, or a market that the model will not serve."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import polars as pl
+from pydantic import Field
+
+from tunewright.audit.checks._shared import excerpt
+from tunewright.core.parts import Check, Look
+from tunewright.text.language import identify
+from tunewright.text.repair import TAG
+
+
+class Language(Check):
+    """Another language than most rows. Looks at a sample, and only at texts long enough to tell."""
+
+    severity: ClassVar[str] = "info"
+    sample: int = Field(5_000, ge=1, description="rows looked at, at most")
+    min_characters: int = Field(40, ge=1, description="shorter texts are not judged")
+    probability: float = Field(0.8, gt=0, le=1, description="how sure the identification must be")
+    main: float = Field(
+        0.8, gt=0, le=1, description="below this share of the commonest language the rows count as mixed"
+    )
+
+    def run(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
+        words = pl.col("text").fill_null("").str.replace_all(TAG, " ").str.replace_all(r"\S*(?:://|@)\S*", " ")
+        looked = rows.select("row_id", "text", words=words).filter(
+            pl.col("words").str.len_chars() >= self.min_characters
+        )
+        looked = looked.sample(min(self.sample, len(looked)), seed=0)
+        known = pl.DataFrame(identify(looked["words"]), schema={"code": pl.String, "score": pl.Float64}, orient="row")
+        looked = looked.hstack(known)
+        counts = known["code"].value_counts().sort("count", "code", descending=[True, False]).rows()
+        if not counts:
+            return pl.DataFrame()
+        if counts[0][1] < self.main * len(looked):
+            several = ", ".join(f"{code} {number / len(looked):.0%}" for code, number in counts[:5])
+            return pl.DataFrame({"evidence": f"several languages: {several} of {len(looked):,} rows looked at"})
+        odd = looked.filter((pl.col("code") != counts[0][0]) & (pl.col("score") >= self.probability))
+        return odd.select(
+            "row_id",
+            "score",
+            evidence=pl.format("{}: {}", pl.col("code").replace("zxx", "no language"), excerpt()),
+            suggested_fix=pl.lit("review"),
+        )

@@ -1,0 +1,33 @@
+"""Text beyond the model's limit is cut, and the answer may be in the part that is cut off."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from tunewright.audit.checks._shared import excerpt
+from tunewright.core.parts import Check, Look
+
+
+class LongText(Check):
+    """More tokens than `model.max_length` leaves for the text; the end would be cut off."""
+
+    def run(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
+        from tunewright.models.chat import ChatFormat
+
+        model, labels = look.recipe.model, rows["label"].unique().sort().to_list()
+        if rows.is_empty():
+            return pl.DataFrame()
+        form = ChatFormat(look.tokenizer(), look.recipe.data.instruction, model.system, model.max_length, labels=labels)
+        maybe = rows.filter(pl.col("text").str.len_bytes() > form.room)  # a token is at least one byte
+        cut = maybe.filter(pl.Series(form.encode(maybe["text"].to_list()).truncated, dtype=pl.Boolean))
+        tokens = (
+            [len(ids) for ids in form.tokenizer(cut["text"].to_list(), add_special_tokens=False)["input_ids"]]
+            if len(cut)
+            else []
+        )
+        return cut.with_columns(tokens=pl.Series(tokens, dtype=pl.Int64)).select(
+            "row_id",
+            evidence=pl.format("{} tokens where {} fit: {}", "tokens", pl.lit(form.room), excerpt()),
+            score=1 - form.room / pl.col("tokens"),
+            suggested_fix=pl.lit("raise model.max_length or shorten the text"),
+        )

@@ -1,0 +1,25 @@
+"""Replace personal data by its kind: 'call 212-555-0100' becomes 'call <PHONE>'. Doubtful finds stay."""
+
+from __future__ import annotations
+
+import polars as pl
+from pydantic import Field
+
+from tunewright.core.parts import Look, Step, StepResult
+from tunewright.prepare.steps._shared import change
+from tunewright.text.pii import KINDS, Kind, redact
+
+
+class RedactPii(Step):
+    """Replaces e-mail addresses, phone and account numbers by <EMAIL>, <PHONE>, ... Reason: personal_data."""
+
+    kinds: list[Kind] = Field(list(KINDS), description="what to replace")
+    region: str = Field("US", pattern="^[A-Z]{2}$", description="country of phone numbers without a country code")
+    allow: list[str] = Field([], description="values, or ends of values such as '@ourfirm.com', that stay")
+
+    def run(self, rows: pl.DataFrame, look: Look) -> StepResult:
+        redacted = redact(rows["text"], self.kinds, self.region, self.allow)
+        marked = rows[redacted["row"]].with_columns(__said=redacted["said"])
+        place = redacted["row"].cast(pl.Int64)
+        text = rows["text"].clone().scatter(place, redacted["text"]) if len(place) else rows["text"]
+        return StepResult(rows.with_columns(text=text), change(marked, "fixed", "personal_data", pl.col("__said")))

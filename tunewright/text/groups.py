@@ -1,0 +1,30 @@
+"""Which rows belong together, so that none of them is judged by a model that saw another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from tunewright.text.neardup import TextJoin, clusters
+
+
+def leak_groups(rows: pl.DataFrame, columns: Sequence[str], threshold: float) -> npt.NDArray[np.int64]:
+    """One number a row, equal for rows linked by near-duplicate texts (Jaccard >= `threshold`) or equal values of a column.
+
+    Links chain: a near duplicate of a row of my thread is in my group. Null and empty values link nothing.
+    """
+    links = TextJoin(rows["text"]).links(threshold)
+    left, right = [links["left"].to_numpy()], [links["right"].to_numpy()]
+    for name in columns:
+        same = (
+            rows.select(pl.col(name).cast(pl.String).alias("value"))
+            .with_row_index("row")
+            .filter(pl.col("value").fill_null("") != "")
+        )
+        same = same.with_columns(first=pl.col("row").first().over("value"))
+        left.append(same["first"].to_numpy())
+        right.append(same["row"].to_numpy())
+    return clusters(len(rows), np.concatenate(left), np.concatenate(right))
