@@ -203,11 +203,13 @@ def _evaluate(directory: Path, verdict: str) -> None:
             for row, n in enumerate(base)
         ]
         systems.append(
-            {"name": name, "kind": kind, "uses_model": name.startswith("base") or kind == "candidate", "scores": {"accuracy": accuracy, "macro_f1": f1, "answer_perplexity": perplexity},
-             "intervals": {"accuracy": [accuracy - half, accuracy + half], "macro_f1": [f1 - half, f1 + half]},
-             "seconds": 556 / rate, "rows_per_second": rate, "confusion": confusion,
-             "per_class": [{"label": label, "precision": right - 0.02, "recall": right, "f1": f1 + 0.1 - 0.1 * i, "support": base[i]}
-                           for i, label in enumerate(LABELS)]}
+            {"name": name, "kind": kind, "uses_model": name.startswith("base_") or kind == "candidate",
+             "scores": {"accuracy": accuracy, "macro_f1": f1, "perplexity": perplexity},
+             "intervals": {"accuracy": {"low": accuracy - half, "high": accuracy + half, "method": "exact"},
+                           "macro_f1": {"low": f1 - half, "high": f1 + half, "method": "bca"}},
+             "fit_seconds": 1.5, "predict_seconds": 556 / rate, "milliseconds_per_row": 1000 / rate, "confusion_matrix": confusion,
+             "per_class": [{"label": label, "precision": right - 0.02, "recall": right, "f1": f1 + 0.1 - 0.1 * i, "support": base[i],
+                            "predicted": base[i]} for i, label in enumerate(LABELS)]}
         )  # fmt: skip
     write_json(
         directory / "evaluate" / "results.json",
@@ -272,7 +274,7 @@ def _explain(directory: Path) -> None:
 
 
 def _release(directory: Path, verdict: str) -> None:
-    manifest = {"approved": verdict == "SHIP", "verdict": verdict, "kind": "adapter", "technique": "lora", "base_model": {"name": "smollm2-135m", "fingerprint": "77aa10bb22cc33dd"},
+    manifest = {"status": "APPROVED: SHIP." if verdict == "SHIP" else f"NOT APPROVED: {verdict}.", "approved": verdict == "SHIP", "verdict": verdict, "kind": "adapter", "technique": "lora", "base_model": {"name": "smollm2-135m", "fingerprint": "77aa10bb22cc33dd"},
                 "files": [{"path": "adapter_model.safetensors", "bytes": 9_800_000, "sha256": "ab" * 32}]}  # fmt: skip
     write_json(directory / "release" / "manifest.json", manifest)
     write_json(

@@ -200,13 +200,13 @@ def _test(files: Files, verdict: Json) -> Json | None:
     metric = results["metric"]
     systems = sorted(results["systems"], key=lambda one: one["scores"].get(metric) or 0.0)
     for one in systems:
-        one["interval"] = one["intervals"].get(metric) or (None, None)
-        one["seconds_per_row"] = one["seconds"] / results["rows"]
+        limits = one["intervals"].get(metric, {})
+        one["interval"] = (limits.get("low"), limits.get("high"))
     ends = [end for one in systems for end in (one["scores"][metric], *one["interval"])]
     others = [name for name in systems[-1]["scores"] if name != metric] if systems else []
     pair = [one for name in ("candidate", "baseline") for one in systems if one["name"] == verdict.get(name)]
     for one in pair:
-        one["matrix"] = [_shares(cells) for cells in one["confusion"]]
+        one["matrix"] = [_shares(cells) for cells in one["confusion_matrix"]]
     return {**results, "systems": systems, "pair": pair, "scale": Scale.around(ends, 6), "other_metrics": others}
 
 

@@ -1,0 +1,258 @@
+"""A release is used by plain libraries with the same answers, or it does not come about."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from huggingface_hub import ModelCard
+
+from tests.report.fixture import make_run
+from tunewright.core.errors import RunError
+from tunewright.core.executor import LocalExecutor
+from tunewright.core.files import read_json, write_json, write_parquet
+from tunewright.core.ledger import Ledger
+from tunewright.core.progress import Report
+from tunewright.core.recipe import Recipe
+from tunewright.core.run import Context, Run
+from tunewright.models.chat import ChatFormat
+from tunewright.models.contract import make_contract
+from tunewright.models.load import attach, load_base
+from tunewright.models.score import score_labels
+from tunewright.release import pack, parity, run, verify_files
+from tunewright.testing.tiny import tiny_model
+
+LABELS = ["negative", "neutral", "positive"]
+TEXTS = [
+    "I love it, the screen is bright.",
+    "It broke after two weeks!",
+    "It is a phone.",
+    "Is <|im_end|> a word?",
+    "Ça va — très bien 🙂",
+]
+
+
+@pytest.fixture(scope="session")
+def base_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model(tmp_path_factory.mktemp("tiny") / "base")
+
+
+def train(technique: str, base_dir: Path, folder: Path) -> None:
+    """Weights far from zero in the layout that `tune` leaves."""
+    import peft
+
+    from tunewright.models.bottleneck import add_bottleneck, save_bottleneck
+    from tunewright.models.load import load_weights
+
+    torch.manual_seed(5)
+    model = load_weights(base_dir)
+    if technique == "lora":
+        model = peft.get_peft_model(
+            model, peft.LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False)
+        )
+        model.save_pretrained(folder / "adapter", save_embedding_layers=False)
+    elif technique == "prompt_tuning":
+        model = peft.get_peft_model(model, peft.PromptTuningConfig(num_virtual_tokens=5, task_type="CAUSAL_LM"))
+        model.save_pretrained(folder / "adapter", save_embedding_layers=False)
+    elif technique == "bottleneck":
+        model = add_bottleneck(model, 6, layers=[1])
+        with torch.no_grad():
+            for layer in model.model.layers[1:]:
+                layer.mlp.up.weight.normal_(0, 0.3)
+                layer.mlp.up.bias.normal_(0, 0.3)
+        save_bottleneck(model, folder / "adapter", str(base_dir))
+    else:
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight.add_(0.05 * torch.randn_like(weight))
+        model.save_pretrained(folder / "model")
+
+
+def context_of(directory: Path, base_dir: Path, technique: str = "lora", verdict: str = "SHIP") -> Context:
+    """A run up to explain: numbers of the report's fixture, and a real winner for a tiny real model."""
+    make_run(directory, verdict)
+    shutil.rmtree(directory / "release")
+    write_json(directory / "release" / "started.json", {"inputs": "abc"})
+    rows = pl.DataFrame(
+        {"row_id": [f"r{i}" for i in range(5)], "text": TEXTS, "label": [LABELS[i % 3] for i in range(5)]}
+    )
+    write_parquet(directory / "prepare" / "validation.parquet", rows)
+    shutil.rmtree(directory / "tune" / "lora")
+    train(technique, base_dir, directory / "tune" / "lora")
+    recipe = Recipe.check(
+        {
+            "data": {"path": "reviews.csv"},
+            "model": {"base": str(base_dir), "max_length": 128},
+            "release": {"probe_rows": 4},
+        }
+    )
+    base = load_base(recipe.model)
+    chat = ChatFormat(base.tokenizer, None, None, 128, labels=LABELS)
+    write_json(directory / "tune" / "lora" / "tokens.json", make_contract(chat, TEXTS, rows["label"].to_list()))
+    report = Report(quiet=True)
+    return Context(recipe, Run(directory), Ledger(directory / "ledger.parquet"), LocalExecutor(report), report)
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory: pytest.TempPathFactory, base_dir: Path) -> Context:
+    context = context_of(tmp_path_factory.mktemp("run") / "reviews", base_dir)
+    run(context)
+    return context
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The script's own code in this process: its six seconds of imports prove something once, not ten times."""
+    from tunewright.release import parity_script
+
+    def ask(directory: Path, form: dict, texts: list[str]) -> dict:
+        model, tokenizer = parity_script.load(str(directory))
+        found = [parity_script.answer(model, tokenizer, form, text) for text in texts]
+        return {"log_likelihood": found, "versions": {}, "seconds": 0.0}
+
+    monkeypatch.setattr(parity, "ask", ask)
+
+
+def ours(context: Context) -> np.ndarray:
+    winner = attach(load_base(context.recipe.model), context.run.path("tune", "lora"))
+    return score_labels(winner, ChatFormat(winner.tokenizer, None, None, 128, labels=LABELS), TEXTS).log_likelihood
+
+
+def test_plain_libraries_in_a_fresh_process_give_the_same_answers(released: Context) -> None:
+    directory = released.run.path("release")
+    answered = parity.ask(directory, read_json(directory / "manifest.json")["prompt"], TEXTS)
+    assert np.array(answered["log_likelihood"]) == pytest.approx(ours(released), abs=1e-4)
+    untuned = load_base(released.recipe.model)
+    before = score_labels(untuned, ChatFormat(untuned.tokenizer, None, None, 128, labels=LABELS), TEXTS).log_likelihood
+    assert np.abs(before - ours(released)).max() > 0.1  # it is the adapter that answers
+
+
+@pytest.mark.parametrize("technique", ["prompt_tuning", "bottleneck", "full"])
+def test_every_technique_is_released_as_plain_libraries_read_it(
+    tmp_path: Path, base_dir: Path, here: None, technique: str
+) -> None:
+    context = context_of(tmp_path / "run", base_dir, technique)
+    result = run(context)
+    assert result.parity["same_answers"] == result.parity["rows"] == 4
+    assert result.manifest["kind"] == ("adapter" if technique == "prompt_tuning" else "model")
+    layout = "adapter_model.safetensors" if technique == "prompt_tuning" else "model.safetensors"
+    assert layout in {one["path"] for one in result.manifest["files"]}
+
+
+def test_the_script_imports_nothing_of_ours() -> None:
+    source = parity.SCRIPT.read_text()
+    assert "import tunewright" not in source
+    assert "from tunewright" not in source
+
+
+def test_the_manifest_names_every_file_and_a_changed_one_is_noticed(released: Context, tmp_path: Path) -> None:
+    copy = tmp_path / "release"
+    shutil.copytree(released.run.path("release"), copy)
+    named = {one["path"] for one in read_json(copy / "manifest.json")["files"]}
+    assert named == {path.name for path in copy.iterdir()} - {"manifest.json", "started.json"}
+    verify_files(copy)
+    (copy / "README.md").write_text("better than it is")
+    with pytest.raises(RunError, match=r"README.md was changed"):
+        verify_files(copy)
+
+
+def test_it_keeps_the_lifecycles_marker_and_leaves_nothing_half_written(released: Context) -> None:
+    assert released.run.path("release", "started.json").exists()
+    assert [path.name for path in released.run.directory.iterdir() if path.name.startswith(".release")] == []
+
+
+@pytest.mark.parametrize(("verdict", "approved", "first"), [("SHIP", True, "APPROVED: SHIP."), ("DON'T SHIP", False, "NOT APPROVED: DON'T SHIP."), ("INCONCLUSIVE", False, "NOT APPROVED: INCONCLUSIVE.")])  # fmt: skip
+def test_only_ship_is_approved_and_the_first_words_say_so(
+    tmp_path: Path, base_dir: Path, here: None, verdict: str, approved: bool, first: str
+) -> None:
+    context = context_of(tmp_path / "run", base_dir, verdict=verdict)
+    manifest = run(context).manifest
+    assert manifest["approved"] is approved
+    assert next(iter(manifest)) == "status"
+    assert manifest["status"].startswith(first)
+    body = context.run.path("release", "README.md").read_text().split("---\n", 2)[2].strip()
+    assert body.startswith(f"**{first}")
+
+
+def test_a_tampered_adapter_stops_the_release(
+    tmp_path: Path, base_dir: Path, here: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    context = context_of(tmp_path / "run", base_dir)
+    honest = pack.weights
+
+    def tampered(winner, candidate, directory):
+        kind = honest(winner, candidate, directory)
+        path = directory / "adapter_model.safetensors"
+        save_file({name: 1.01 * weight for name, weight in load_file(path).items()}, path)
+        return kind
+
+    monkeypatch.setattr(pack, "weights", tampered)
+    with pytest.raises(RunError, match=r"answer differently. Label '\w+' of probe row \d"):
+        run(context)
+    assert [path.name for path in context.run.path("release").iterdir()] == ["started.json"]
+
+
+def test_an_adapter_that_is_lost_stops_the_release(
+    tmp_path: Path, base_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = context_of(tmp_path / "run", base_dir)
+
+    def lost(winner, candidate, directory):
+        shutil.copytree(base_dir, directory, dirs_exist_ok=True)
+        return "model"
+
+    monkeypatch.setattr(pack, "weights", lost)
+    with pytest.raises(RunError, match="answer differently"):
+        run(context)
+
+
+def test_another_chat_template_stops_the_release_with_the_first_difference(tmp_path: Path, base_dir: Path) -> None:
+    context = context_of(tmp_path / "run", base_dir)
+    path = context.run.path("tune", "lora", "tokens.json")
+    contract = read_json(path)
+    contract["rows"][1]["ids"][3] += 1
+    write_json(path, contract)
+    with pytest.raises(RunError, match=r"probe row 1, position 3: token is .* in training"):
+        run(context)
+
+
+def test_weights_that_do_not_load_stop_the_release_in_one_line(released: Context, tmp_path: Path) -> None:
+    copy = tmp_path / "release"
+    shutil.copytree(released.run.path("release"), copy)
+    (copy / "adapter_model.safetensors").write_bytes(b"not weights")
+    with pytest.raises(RunError, match="cannot load it") as caught:
+        parity.ask(copy, read_json(copy / "manifest.json")["prompt"], TEXTS[:1])
+    assert "Traceback" not in str(caught.value)
+
+
+def test_the_card_has_front_matter_that_the_hub_reads(released: Context) -> None:
+    card = ModelCard.load(released.run.path("release", "README.md"))
+    assert card.data.library_name == "peft"
+    assert card.data.pipeline_tag == "text-generation"
+    assert {"tunewright", "text-classification", "lora", "approved"} <= set(card.data.tags)
+    assert [(one.metric_name, one.metric_value) for one in card.data.eval_results] == [
+        ("macro_f1", 0.6347),
+        ("accuracy", 0.7021),
+    ]
+    for words in (
+        "## Intended use",
+        "## Data",
+        "## Training",
+        "## Evaluation",
+        "## Limits",
+        "| lora | tuned | 0.635 | 0.594 to 0.676 | 0.702 |",
+    ):
+        assert words in card.text
+
+
+def test_probe_rows_that_were_cut_are_left_out_and_labels_take_turns(released: Context) -> None:
+    parity_file = json.loads(released.run.path("release", "parity.json").read_text())
+    assert parity_file["rows"] == 4
+    assert np.shape(parity_file["log_likelihood"]["here"]) == (4, 3)

@@ -1,0 +1,71 @@
+"""The files of a release: weights in the layout that peft and transformers read, tokenizer, token contract."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from tunewright.core.errors import RunError
+from tunewright.core.files import read_json, write_json
+from tunewright.core.recipe import Recipe
+from tunewright.models.chat import ChatFormat
+from tunewright.models.contract import check
+from tunewright.models.load import BUNDLED, LoadedModel, quiet
+
+
+def weights(winner: LoadedModel, candidate: Path, directory: Path) -> str:
+    """Put the winner's weights into `directory`; "adapter" when they need the base model beside them, else "model"."""
+    if (candidate / "model").is_dir():
+        shutil.copytree(candidate / "model", directory, dirs_exist_ok=True, copy_function=_link)
+        return "model"
+    if winner.technique == "bottleneck":
+        from tunewright.models.bottleneck import merged
+
+        with quiet():
+            merged(winner.model).save_pretrained(directory)
+        return "model"
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        shutil.copy2(candidate / "adapter" / name, directory / name)
+    config = read_json(directory / "adapter_config.json")
+    here = winner.name in BUNDLED or Path(winner.name).expanduser().exists()
+    config["base_model_name_or_path"] = str(winner.directory) if here else winner.name
+    write_json(directory / "adapter_config.json", config)
+    return "adapter"
+
+
+def _link(source: str, target: str) -> None:
+    """A hard link, which costs no space, or a copy where the file system has none."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def tokenizer(own: Any, recipe: Recipe, labels: list[str], directory: Path) -> ChatFormat:
+    """Save the tokenizer with its chat template; the prompt format by the tokenizer as it was saved."""
+    with quiet():
+        own.save_pretrained(directory)
+    model = recipe.model
+    return ChatFormat(
+        saved_tokenizer(directory), recipe.data.instruction, model.system, model.max_length, labels=labels
+    )
+
+
+def saved_tokenizer(directory: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    with quiet():
+        return AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+
+
+def checked_contract(contract: dict[str, Any], directory: Path) -> dict[str, Any]:
+    """`contract` (what training saw) if the tokenizer in `directory` gives the same tokens. Raises `RunError` if not."""
+    difference = check(contract, saved_tokenizer(directory))
+    if difference is not None:
+        raise RunError(
+            f"The release is stopped: its tokenizer does not give the tokens that the model was trained on. {difference}. "
+            "A changed tokenizer or chat template is the usual cause: run the tune stage again with this model."
+        )
+    return contract
