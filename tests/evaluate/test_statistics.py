@@ -18,12 +18,19 @@ from statsmodels.stats.proportion import proportion_confint
 
 from tunewright.core.errors import DataError
 from tunewright.core.plugins import build
+from tunewright.core.score import Predictions
 from tunewright.evaluate import statistics
 from tunewright.evaluate.evidence import class_evidence
 from tunewright.evaluate.statistics import Sample, bootstrap, proportion
 
 Ints = npt.NDArray[np.int64]
 MACRO = build("metrics", "macro_f1")
+
+
+def evidence_of(truth: Ints, answers: Ints, classes: int = 3) -> npt.NDArray[np.float64]:
+    evidence = class_evidence(Predictions([str(i) for i in range(classes)], answers, truth))
+    assert evidence is not None
+    return evidence
 
 
 def macro_f1(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -78,12 +85,12 @@ def test_bca_of_a_skewed_mean_equals_scipy_up_to_the_small_sample_correction() -
 def test_collapsing_equal_groups_changes_nothing() -> None:
     rng = np.random.default_rng(1)
     truth, answers, groups = rng.integers(0, 3, 200), rng.integers(0, 3, 200), rng.integers(0, 40, 200)
-    sample = Sample.of(class_evidence(truth, answers, 3)[:, None], groups)
+    sample = Sample.of(evidence_of(truth, answers)[:, None], groups)
     assert sample.groups == len(np.unique(groups)) == sample.counts.sum()
     assert float(macro_f1(sample.total[None])[0]) == pytest.approx(
-        float(MACRO.value(class_evidence(truth, answers, 3).sum(axis=0)))
+        float(MACRO.value(evidence_of(truth, answers).sum(axis=0)))
     )
-    doubled = Sample.of(np.repeat(class_evidence(truth, answers, 3)[:, None], 2, axis=0), np.tile(np.arange(200), 2))
+    doubled = Sample.of(np.repeat(evidence_of(truth, answers)[:, None], 2, axis=0), np.tile(np.arange(200), 2))
     assert doubled.groups == 200
 
 
@@ -113,7 +120,7 @@ def test_stratified_resamples_keep_the_size_of_each_class() -> None:
         return macro_f1(sums)
 
     answers = np.where(np.random.default_rng(0).random(200) < 0.7, truth, 1 - truth)
-    bootstrap(Sample.of(class_evidence(truth, answers, 2)[:, None], np.arange(200), truth, strata=truth), rare)
+    bootstrap(Sample.of(evidence_of(truth, answers, 2)[:, None], np.arange(200), truth, strata=truth), rare)
     assert kept[1] == {10.0}
 
 
@@ -131,7 +138,7 @@ def test_nothing_varies_but_the_interval_has_width(groups: Ints, share: float) -
     scored = [
         proportion(right, groups),
         bootstrap(mean_sample(right, groups), mean),
-        bootstrap(Sample.of(class_evidence(truth, answers, 3)[:, None], groups, truth), macro_f1),
+        bootstrap(Sample.of(evidence_of(truth, answers)[:, None], groups, truth), macro_f1),
     ]
     for interval in scored:
         assert 0 <= interval.low < interval.high <= 1
@@ -238,7 +245,7 @@ def test_ten_thousand_resamples_take_about_a_second() -> None:
     rng = np.random.default_rng(0)
     truth, answers, groups = rng.integers(0, 3, 560), rng.integers(0, 3, 560), rng.integers(0, 80, 560)
     start = time.perf_counter()
-    bootstrap(Sample.of(class_evidence(truth, answers, 3)[:, None], groups), macro_f1, resamples=10_000)
+    bootstrap(Sample.of(evidence_of(truth, answers)[:, None], groups), macro_f1, resamples=10_000)
     assert time.perf_counter() - start < 2
 
 
@@ -266,7 +273,7 @@ def accuracy_interval(world: World) -> statistics.Interval:
 
 
 def macro_f1_interval(world: World) -> statistics.Interval:
-    sample = Sample.of(class_evidence(world[0], world[1], 3)[:, None], world[2], world[0])
+    sample = Sample.of(evidence_of(world[0], world[1])[:, None], world[2], world[0])
     return bootstrap(sample, macro_f1, resamples=2_000)
 
 
@@ -283,7 +290,7 @@ def test_intervals_cover_the_truth_95_percent_of_the_time(
     true = (
         float(np.mean(huge[0] == huge[1]))
         if interval is accuracy_interval
-        else float(MACRO.value(class_evidence(huge[0], huge[1], 3).sum(axis=0)))
+        else float(MACRO.value(evidence_of(huge[0], huge[1]).sum(axis=0)))
     )
     found = [interval(draw(rng, groups, size, right)) for _ in range(TRIALS)]
     assert np.mean([one.low <= true <= one.high for one in found]) >= 0.917

@@ -1,10 +1,10 @@
 """Metrics as functions of summed evidence, so that one resampling routine serves them all.
 
-A row's evidence for macro-F1 over (negative, positive), answered `positive` when the truth is `negative`:
+A row's evidence for macro-F1 over (negative, positive), answered `positive` where the truth is `negative`:
 
-    hits 0 0 | truths 1 0 | predictions 0 1
+    hits 0 0 | truths 1 0 | answers 0 1
 
-Summed over any set of rows it gives that set's score; see `statistics.Sample`.
+Summed over any set of rows it gives that set's score (`statistics.Sample`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 
 from tunewright.core.parts import Metric
-from tunewright.core.score import Floats, Ints, Predictions
+from tunewright.core.score import Floats, Predictions
 
 
 class SummedMetric(Metric):
@@ -25,7 +25,7 @@ class SummedMetric(Metric):
 
     @abstractmethod
     def evidence(self, predictions: Predictions) -> Floats | None:
-        """(n, k) float64, or None where these predictions cannot be scored (no probabilities, no truth)."""
+        """(n, k), or None where these predictions cannot be scored (no truth, no likelihoods)."""
 
     @abstractmethod
     def value(self, sums: Floats) -> Floats:
@@ -38,24 +38,19 @@ class SummedMetric(Metric):
     def compute(self, predictions: Predictions) -> float | None:
         """The score, or None where it cannot be computed or there are no rows."""
         evidence = self.evidence(predictions)
-        if evidence is None or len(evidence) == 0:
-            return None
-        return float(self.value(evidence.sum(axis=0)))
+        return float(self.value(evidence.sum(axis=0))) if evidence is not None and len(evidence) else None
 
 
 def divide(above: Floats, below: Floats) -> Floats:
     """above / below, and 0 where `below` is 0."""
-    ratio: Floats = np.divide(
-        above, below, out=np.zeros(np.broadcast_shapes(above.shape, below.shape)), where=below > 0
-    )
-    return ratio
+    return np.divide(above, below, out=np.zeros_like(above, dtype=np.float64), where=below > 0)
 
 
-def class_evidence(truth: Ints, predicted: Ints, classes: int) -> Floats:
-    """(n, 3c): one-hot hits, truths and predictions: all that accuracy, precision, recall and F1 need."""
-    rows = np.arange(len(truth))
-    evidence = np.zeros((len(truth), 3 * classes))
-    evidence[rows, truth] = truth == predicted
-    evidence[rows, classes + truth] = 1
-    evidence[rows, 2 * classes + predicted] = 1
-    return evidence
+def class_evidence(predictions: Predictions) -> Floats | None:
+    """(n, 3c): one-hot hits, truths and answers, all that accuracy, precision, recall and F1 need."""
+    truth, classes = predictions.truth, len(predictions.labels)
+    if truth is None:
+        return None
+    one_hot = np.eye(classes)
+    truths, answers = one_hot[truth], one_hot[predictions.predicted]
+    return np.concatenate([truths * answers, truths, answers], axis=1)

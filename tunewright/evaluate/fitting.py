@@ -18,51 +18,37 @@ FOLDS = 3
 
 def encode(task: LabelTask) -> Ints:
     """Training labels as indices into `task.labels`, (n,). Raises DataError for a label outside of them."""
-    place = {label: index for index, label in enumerate(task.labels)}
-    unknown = sorted(set(task.train["label"]) - set(place))
+    unknown = sorted(set(task.train["label"]) - set(task.labels))
     if unknown or task.train.is_empty():
         raise DataError(f"training rows need labels out of {task.labels}, but got {unknown or 'no rows'}.")
-    return np.array([place[label] for label in task.train["label"]], dtype=np.int64)
+    return np.array([task.labels.index(label) for label in task.train["label"]], dtype=np.int64)
 
 
-def logistic(
-    task: LabelTask, train: Any, test: Callable[[], Any], metric: str, start: float, seed: int = 0
-) -> Predictions:
-    """Fit on `train` (n, features), answer `test()` (m, features); the timer ran since `start` (perf_counter).
+def logistic(task: LabelTask, train: Any, test: Callable[[], Any], metric: str, start: float) -> Predictions:
+    """Fit on `train` (n, features), answer `test()` (m, features); the clock (perf_counter) runs since `start`.
 
-    The strength is chosen by cross-validation that keeps groups together, for `metric`; with macro_f1 classes weigh
-    the same. With one class, or fewer groups of a class than folds, there is nothing to choose: one class, or 1.0.
+    The strength is chosen by cross-validation that keeps groups together, for `metric`; for macro_f1 classes weigh the
+    same. A label in fewer groups than folds leaves nothing to choose from: strength 1. One label alone is the answer.
     """
-    linear = require("sklearn.linear_model", "audit")
-    known = encode(task)
+    linear, known = require("sklearn.linear_model", "audit"), encode(task)
     groups = task.train["group"].to_numpy() if "group" in task.train.columns else np.arange(len(known))
-    classes, smallest = np.unique(known, return_counts=True)
-    balance = "balanced" if metric == "macro_f1" else None
-    columns = np.zeros((len(task.test), len(task.labels)))
-    settings = {"class_weight": balance, "max_iter": 1_000}
-    model = None
-    spread = min(len(np.unique(groups[known == one])) for one in classes)
-    if len(classes) > 1 and min(spread, smallest.min()) >= FOLDS:
-        folds = require("sklearn.model_selection", "audit").StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-        model = linear.LogisticRegressionCV(
-            Cs=STRENGTHS,
-            cv=list(folds.split(known, known, groups)),
-            scoring="f1_macro" if metric == "macro_f1" else "accuracy",
-            l1_ratios=(0.0,),
-            use_legacy_attributes=False,
-            **settings,
-        )
-    elif len(classes) > 1:
-        model = linear.LogisticRegression(C=1.0, **settings)
-    if model is not None:
+    classes, columns = np.unique(known), np.zeros((len(task.test), len(task.labels)))
+    settings: dict[str, Any] = {"class_weight": "balanced" if metric == "macro_f1" else None, "max_iter": 1_000}
+    if min(len(np.unique(groups[known == one])) for one in classes) >= FOLDS:
+        folds = require("sklearn.model_selection", "audit").StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
+        chosen = {"cv": list(folds.split(known, known, groups)), "l1_ratios": (0.0,), "use_legacy_attributes": False}
+        scoring = "f1_macro" if metric == "macro_f1" else "accuracy"
+        model = linear.LogisticRegressionCV(Cs=STRENGTHS, scoring=scoring, **chosen, **settings)
+    else:
+        model = linear.LogisticRegression(**settings)
+    if len(classes) > 1:
         model.fit(train, known)
     middle = time.perf_counter()
-    columns[:, classes] = 1.0 if model is None else model.predict_proba(test())
-    end = time.perf_counter()
+    columns[:, classes] = model.predict_proba(test()) if len(classes) > 1 else 1.0
     return Predictions(
         task.labels,
         columns.argmax(axis=1),
         probabilities=columns,
         fit_seconds=middle - start,
-        predict_seconds=end - middle,
+        predict_seconds=time.perf_counter() - middle,
     )

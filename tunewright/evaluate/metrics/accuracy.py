@@ -7,8 +7,8 @@ from tunewright.evaluate.evidence import SummedMetric
 
 
 class Accuracy(SummedMetric):
-    """Share of rows answered right. Flagged when one class has at least half as many rows again as its fair share:
-    then always naming that class already looks good."""
+    """Share of rows answered right. Flagged when a class has half as many rows again as its fair share: then always
+    naming that class looks good."""
 
     def evidence(self, predictions: Predictions) -> Floats | None:
         if predictions.truth is None:
@@ -17,18 +17,11 @@ class Accuracy(SummedMetric):
         return np.column_stack([right, np.ones(len(right))]).astype(np.float64)
 
     def value(self, sums: Floats) -> Floats:
-        share: Floats = sums[..., 0] / sums[..., 1]
-        return share
+        return np.asarray(sums[..., 0] / sums[..., 1])
 
     def remark(self, predictions: Predictions) -> str | None:
-        if predictions.truth is None or len(predictions.truth) == 0:
+        counts = np.bincount(predictions.truth if predictions.truth is not None else [])
+        if not len(counts) or counts.max() * len(predictions.labels) < 1.5 * counts.sum():
             return None
-        counts = np.bincount(predictions.truth, minlength=len(predictions.labels))
-        share = counts.max() / counts.sum()
-        if share * len(counts) < 1.5:
-            return None
-        label = predictions.labels[int(counts.argmax())]
-        return (
-            f"{share:.0%} of the rows are {label!r}, so always answering {label!r} has an accuracy of {share:.2f}:"
-            " judge by macro_f1."
-        )
+        label, share = predictions.labels[int(counts.argmax())], counts.max() / counts.sum()
+        return f"accuracy: always answering {label!r} would score {share:.2f} on these rows, so judge by macro_f1."

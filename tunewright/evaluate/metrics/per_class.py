@@ -8,31 +8,20 @@ from tunewright.evaluate.evidence import class_evidence, divide
 
 
 class PerClass(Metric):
-    """Precision, recall and F1 of each label, with its number of rows (support) and of answers."""
+    """Precision, recall and F1 of each label, with its number of rows (support)."""
+
+    higher_is_better = None
 
     def compute(self, predictions: Predictions) -> list[dict[str, Any]] | None:
-        if predictions.truth is None:
+        evidence = class_evidence(predictions)
+        if evidence is None:
             return None
-        classes = len(predictions.labels)
-        sums = class_evidence(predictions.truth, predictions.predicted, classes).sum(axis=0).reshape(3, classes)
-        hits, truths, answers = sums
-        columns = zip(
-            predictions.labels,
-            divide(hits, answers),
-            divide(hits, truths),
-            divide(2 * hits, truths + answers),
-            truths,
-            answers,
-            strict=True,
-        )
-        return [
-            {
-                "label": label,
-                "precision": float(precision),
-                "recall": float(recall),
-                "f1": float(f1),
-                "support": int(support),
-                "predicted": int(predicted),
-            }
-            for label, precision, recall, f1, support, predicted in columns
-        ]
+        hits, truths, answers = evidence.sum(axis=0).reshape(3, -1)
+        columns = {
+            "label": predictions.labels,
+            "precision": divide(hits, answers).tolist(),
+            "recall": divide(hits, truths).tolist(),
+            "f1": divide(2 * hits, truths + answers).tolist(),
+            "support": truths.astype(int).tolist(),
+        }
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
