@@ -27,6 +27,7 @@ from tunewright.models.score import score_labels
 from tunewright.release import pack, parity, run, verify_files
 from tunewright.testing.tiny import tiny_model
 
+torch.set_num_threads(1)
 LABELS = ["negative", "neutral", "positive"]
 TEXTS = [
     "I love it, the screen is bright.",
@@ -241,6 +242,8 @@ def test_the_card_has_front_matter_that_the_hub_reads(released: Context) -> None
         ("macro_f1", 0.6347),
         ("accuracy", 0.7021),
     ]
+    assert card.data.base_model == "base"
+    assert "# reviews\n" in card.text
     for words in (
         "## Intended use",
         "## Data",

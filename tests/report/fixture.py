@@ -106,7 +106,10 @@ def _audit(directory: Path) -> None:
             )  # fmt: skip
     frame = pl.DataFrame(lines, schema=FINDING_SCHEMA)
     write_parquet(directory / "audit" / "findings.parquet", frame)
-    write_json(directory / "audit" / "summary.json", {"rows": 3708, "findings": len(lines)})
+    write_json(
+        directory / "audit" / "summary.json",
+        {"rows": 3708, "skipped": {}, "checks": {"pii": {"about": "personal data"}}},
+    )
 
 
 def _prepare(directory: Path) -> None:
@@ -213,7 +216,35 @@ def _evaluate(directory: Path, verdict: str) -> None:
         )  # fmt: skip
     write_json(
         directory / "evaluate" / "results.json",
-        {"metric": "macro_f1", "labels": LABELS, "rows": 556, "systems": systems},
+        {
+            "metric": "macro_f1",
+            "labels": LABELS,
+            "rows": 556,
+            "confidence": 0.95,
+            "systems": systems[::-1],
+            "comparisons": [
+                {
+                    "first": "base_zero_shot",
+                    "second": "lora",
+                    "difference": 0.1674,
+                    "ci_low": 0.1163,
+                    "ci_high": 0.2191,
+                    "p_value": 0.0001,
+                    "p_holm": 0.0002,
+                    "minimum_detectable_difference": 0.0561,
+                }
+            ],
+            "slices": [
+                {
+                    "by": "label",
+                    "value": "negative",
+                    "rows": 225,
+                    "judged": True,
+                    "accuracy": {"base_zero_shot": 0.48, "lora": 0.71},
+                }
+            ],
+            "notes": ["full: perplexity fell, yet macro_f1 did not rise."],
+        },
     )
     passed = {"SHIP": True, "DON'T SHIP": False, "INCONCLUSIVE": None}[verdict]
     gates = [

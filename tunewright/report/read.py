@@ -84,7 +84,7 @@ def _judged(recipe: Json, verdict: Json, test: Json | None) -> Json:
     systems = {one["name"]: one for one in test["systems"]} if test else {}
     ship_if = recipe.get("evaluate", {}).get("ship_if", {})
     base = systems.get(verdict.get("baseline", ""), {})
-    level = 1 - (1 - ship_if.get("confidence", 0.95)) / max(1, verdict.get("test_openings", 1))
+    level = test["confidence"] if test else None
     asked, score = ship_if.get("relative_gain"), base.get("scores", {}).get(verdict.get("metric"))
     needed = asked * score if asked is not None and score is not None else None
     cheap = [one for one in systems.values() if one["kind"] == "baseline" and not one["uses_model"]][-1:]
@@ -95,7 +95,7 @@ def _judged(recipe: Json, verdict: Json, test: Json | None) -> Json:
         "winner": systems.get(verdict.get("candidate", ""), {}),
         "base": base,
         "level": level,
-        "level_digits": 0 if round(100 * level, 6).is_integer() else 1,
+        "level_digits": 0 if level is None or round(100 * level, 6).is_integer() else 1,
         "asked": asked,
         "needed": needed,
     }
@@ -107,6 +107,8 @@ def _audit(files: Files) -> Json | None:
     if found is None:
         return None
     order = {"error": 0, "warning": 1, "info": 2}
+    summary = files.json("audit/summary.json")
+    about = {name: one["about"] for name, one in summary.get("checks", {}).items()}
     checks = []
     for (check,), lines in found.group_by("check", maintain_order=True):
         fixes = lines["suggested_fix"].drop_nulls().value_counts(sort=True)
@@ -114,6 +116,7 @@ def _audit(files: Files) -> Json | None:
         checks.append(
             {
                 "name": check,
+                "about": about.get(str(check)),
                 "severity": min(lines["severity"], key=lambda one: order.get(one, 3)),
                 "rows": lines["row_id"].drop_nulls().n_unique(),
                 "findings": len(lines),
@@ -122,7 +125,8 @@ def _audit(files: Files) -> Json | None:
             }
         )
     checks.sort(key=lambda one: (order.get(one["severity"], 3), -one["findings"]))
-    return {"checks": checks, "findings": len(found), "rows": found["row_id"].drop_nulls().n_unique()}
+    rows = found["row_id"].drop_nulls().n_unique()
+    return {"checks": checks, "findings": len(found), "rows": rows, "skipped": summary.get("skipped", {})}
 
 
 def _prepare(files: Files) -> Json | None:
@@ -137,14 +141,17 @@ def _prepare(files: Files) -> Json | None:
     counts: Json = summary.get("counts", {})
     sizes = {split: sum(by_label.values()) for split, by_label in counts.items()}
     read = sum(one["rows"] for one in totals if one["action"] in ("read", "added"))
+    unwanted = sum(one["rows"] for one in totals if one["reason"] == "not_selected")
     left: dict[str, int] = {}
     for one in totals:
-        if one["action"] in ("dropped", "quarantined"):
+        if one["action"] in ("dropped", "quarantined") and one["reason"] != "not_selected":
             left[one["action"]] = left.get(one["action"], 0) + one["rows"]
     bar = [(split, rows, split) for split, rows in sizes.items()] + [
         (action, rows, "left") for action, rows in left.items()
     ]
-    return {"summary": summary, "counts": counts, "sizes": sizes, "totals": totals, "read": read, "bar": bar}
+    return {
+        "summary": summary, "counts": counts, "sizes": sizes, "totals": totals, "read": read, "unwanted": unwanted, "bar": bar,
+    }  # fmt: skip
 
 
 def _tune(files: Files) -> Json | None:
