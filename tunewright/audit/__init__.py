@@ -10,8 +10,8 @@ What to do about the findings is decided by the steps of `prepare`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from html import escape
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -44,9 +44,17 @@ class AuditResult:
     fail_on: str
 
     @property
+    def tally(self) -> dict[str, dict[str, int]]:
+        """Findings by check and severity, the most severe and frequent checks first."""
+        found = self.findings.group_by("check", "severity").len().sort("check", "severity")
+        by = {name: dict(part.select("severity", "len").iter_rows()) for (name,), part in found.group_by("check")}
+        worst = {name: max(map(SEVERITIES.index, severities)) for name, severities in by.items()}
+        return {str(name): by[name] for name in sorted(by, key=lambda one: (-worst[one], -sum(by[one].values()), one))}
+
+    @property
     def counts(self) -> dict[str, int]:
-        """Findings of each check, the most severe and frequent first."""
-        return {name: sum(by.values()) for name, by in sorted(self._by_severity().items(), key=_weight)}
+        """Findings of each check."""
+        return {name: sum(by.values()) for name, by in self.tally.items()}
 
     @property
     def failed(self) -> bool:
@@ -56,31 +64,25 @@ class AuditResult:
 
     @property
     def classes(self) -> dict[str, int]:
+        """Rows of each class, the largest first."""
         return dict(self.read.rows["label"].value_counts().sort("count", "label", descending=[True, False]).iter_rows())
 
     def summary(self) -> list[str]:
         """Plain lines: what was read, what each serious check found, what else was noted."""
-        classes = ", ".join(f"{label} {count:,}" for label, count in list(self.classes.items())[:6])
-        more = f" and {len(self.classes) - 6} more" if len(self.classes) > 6 else ""
-        lines = [f"{len(self.read.rows):,} rows in {len(self.classes)} classes ({classes}{more})"]
-        for name, rows in (
-            ("could not be read and are in quarantine", self.read.quarantine),
-            ("are not selected by data.where", self.read.not_selected),
-        ):
-            lines += [f"{len(rows):,} rows {name}"] if len(rows) else []
-        by_severity, noted = self._by_severity(), []
-        for name in self.counts:
-            serious = sum(by_severity[name].get(one, 0) for one in ("warning", "error"))
-            if serious:
-                lines.append(self._line(name, serious))
-            else:
-                noted.append(f"{name} {self.counts[name]:,}")
+        read, shown = self.read, [f"{label} {rows:,}" for label, rows in self.classes.items()]
+        classes = ", ".join(shown[:6]) + (f" and {len(shown) - 6} more" if len(shown) > 6 else "")
+        lines = [f"{len(read.rows):,} rows in {len(shown)} classes ({classes})"]
+        lines += (
+            [f"{len(read.quarantine):,} could not be read: audit/quarantine.parquet"] if len(read.quarantine) else []
+        )
+        lines += [f"{len(read.not_selected):,} are left out by data.where"] if len(read.not_selected) else []
+        lines += [self._line(check) for check in self._by_weight() if self.tally[check.part_name()].keys() - {"info"}]
+        noted = [f"{name} {self.counts[name]:,}" for name, by in self.tally.items() if not by.keys() - {"info"}]
         lines += [f"to know: {', '.join(noted)}"] if noted else []
         return lines + [f"not run: {name} ({why})" for name, why in self.skipped.items()]
 
     def document(self) -> dict[str, Any]:
-        """`audit/summary.json`: counts, thresholds and the worst examples of each check with their texts."""
-        texts = dict(self.read.rows.select("row_id", "text").iter_rows())
+        """`audit/summary.json`: counts, thresholds and the worst findings of each check."""
         return {
             "rows": len(self.read.rows),
             "quarantined": len(self.read.quarantine),
@@ -93,12 +95,8 @@ class AuditResult:
                 check.part_name(): {
                     "about": _about(check),
                     "settings": check.model_dump(),
-                    "counts": self._by_severity().get(check.part_name(), {}),
-                    "rows": self._of(check.part_name())["row_id"].drop_nulls().n_unique(),
-                    "worst": [
-                        one | {"text": texts.get(one["row_id"]), "related_text": texts.get(one["related_row_id"])}
-                        for one in self._of(check.part_name()).head(WORST).to_dicts()
-                    ],
+                    "counts": self.tally.get(check.part_name(), {}),
+                    "worst": self._of(check).head(WORST).to_dicts(),
                 }
                 for check in self.checks
             },
@@ -108,25 +106,20 @@ class AuditResult:
         lines = "".join(f"<li>{escape(line)}</li>" for line in self.summary())
         return f"<b>Audit</b><ul>{lines}</ul>{self.findings.head(20)._repr_html_()}"
 
-    def _line(self, name: str, serious: int) -> str:
-        found = self._of(name).filter(pl.col("severity") != "info")
-        rows = found["row_id"].drop_nulls().n_unique()
+    def _by_weight(self) -> list[Check]:
+        checks = {check.part_name(): check for check in self.checks}
+        return [checks[name] for name in self.tally]
+
+    def _line(self, check: Check) -> str:
+        found = self._of(check).filter(pl.col("severity") != "info")
+        rows, said = found["row_id"].drop_nulls().n_unique(), _about(check)
         if not rows:
-            return f"{name}: {'; '.join(found['evidence'].head(3))}" + (
-                f"; and {serious - 3} more" if serious > 3 else ""
-            )
-        return f"{rows:,} {'row' if rows == 1 else 'rows'}: {next(_about(one) for one in self.checks if one.part_name() == name)} [{name}]"
+            return f"{check.part_name()}: {'; '.join(found['evidence'].head(3))}" + " ..." * (len(found) > 3)
+        return f"{rows:,} {'row' if rows == 1 else 'rows'}: {said} [{check.part_name()}]"
 
-    def _of(self, name: str) -> pl.DataFrame:
-        return self.findings.filter(pl.col("check") == name).sort(
-            "score", descending=True, nulls_last=True, maintain_order=True
-        )
-
-    def _by_severity(self) -> dict[str, dict[str, int]]:
-        by: dict[str, dict[str, int]] = {}
-        for name, severity, number in self.findings.group_by("check", "severity").len().iter_rows():
-            by.setdefault(name, {})[severity] = number
-        return by
+    def _of(self, check: Check) -> pl.DataFrame:
+        found = self.findings.filter(pl.col("check") == check.part_name())
+        return found.sort("score", descending=True, nulls_last=True, maintain_order=True)
 
 
 def run(context: Context) -> AuditResult:
@@ -165,7 +158,9 @@ def audit_frame(
         if isinstance(data, str | Path):
             path = Path(data)
         else:
-            pl.DataFrame({str(name): data[name].to_list() for name in data.columns}).write_parquet(path)
+            if not isinstance(data, pl.DataFrame):  # pandas: NaN is its null
+                data = pl.DataFrame({str(name): [None if one != one else one for one in data[name]] for name in data})
+            data.write_parquet(path)
         recipe = Recipe.check({"data": {"path": str(path), **columns}, "audit": settings}, "audit")
         return audit_rows(read_rows(recipe.data), recipe, report, LocalExecutor(report))
 
@@ -174,32 +169,23 @@ def audit_rows(read: ReadResult, recipe: Recipe, report: Report, executor: Local
     """Run the recipe's checks over `read.rows`, one after the other."""
     specs: list[PartSpec] = list(plugins.names("checks")) if recipe.audit.checks == "default" else recipe.audit.checks
     checks: list[Check] = [plugins.build("checks", spec) for spec in specs]
-    look = Look(recipe, report, executor, cache(lambda: _tokenizer(recipe, report)))
+    load = "tunewright.models.load"
+    look = Look(recipe, report, executor, lambda: import_module(load).load_tokenizer(recipe.model.base, report))
     found, skipped = [pl.DataFrame(schema=FINDING_SCHEMA)], dict[str, str]()
     with report.task("looking at the rows", len(checks)) as task:
         for check in checks:
             try:
                 given = check.run(read.rows, look)
                 missing = {name: pl.lit(value) for name, value in DEFAULTS.items() if name not in given.columns}
-                found.append(findings(check.part_name(), check.severity, given.with_columns(**missing)))
+                full = given if given.is_empty() else given.with_columns(**missing)
+                found.append(findings(check.part_name(), check.severity, full))
             except EnvironmentProblem as problem:
                 skipped[check.part_name()] = str(problem)
             task.advance(1, check.part_name())
     return AuditResult(read, pl.concat(found), tuple(checks), skipped, recipe.audit.fail_on)
 
 
-def _tokenizer(recipe: Recipe, report: Report) -> Any:
-    from tunewright.models.load import load_tokenizer
-
-    return load_tokenizer(recipe.model.base, report)
-
-
 def _about(check: Check) -> str:
     """The first sentence of a check's docstring, as it stands behind a number of rows."""
     sentence = (check.__doc__ or check.part_name()).split(". ")[0].strip().rstrip(".")
     return sentence[0].lower() + sentence[1:] if sentence[1:2].islower() or sentence[1:2] == " " else sentence
-
-
-def _weight(entry: tuple[str, dict[str, int]]) -> tuple[int, int, str]:
-    name, by = entry
-    return -max(SEVERITIES.index(severity) for severity in by), -sum(by.values()), name

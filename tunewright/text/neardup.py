@@ -34,8 +34,8 @@ Array = npt.NDArray[Any]
 ALL, LINKS, KEEP = 0, 1, 2  # what the join looks for: every pair, enough pairs to link each set, or what to drop
 CHUNK_BYTES = 1 << 25
 MAX_SLOTS = 1 << 26
-PAIR_SCHEMA: dict[str, Any] = {"left": pl.UInt32, "right": pl.UInt32, "jaccard": pl.Float64}
-KEEP_SCHEMA: dict[str, Any] = {"row": pl.UInt32, "kept": pl.UInt32, "jaccard": pl.Float64}
+PAIR_SCHEMA = pl.Schema({"left": pl.UInt32, "right": pl.UInt32, "jaccard": pl.Float64})
+KEEP_SCHEMA = pl.Schema({"row": pl.UInt32, "kept": pl.UInt32, "jaccard": pl.Float64})
 
 
 def normalise(text: str) -> str:

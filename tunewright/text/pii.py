@@ -25,14 +25,8 @@ from tunewright.core.optional import require
 Kind = Literal["iban", "card", "ssn", "email", "ip_address", "phone"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 STRONG = 0.75
-FOUND_SCHEMA = {
-    "row": pl.UInt32,
-    "kind": pl.String,
-    "start": pl.Int64,
-    "end": pl.Int64,
-    "value": pl.String,
-    "confidence": pl.Float64,
-}
+FOUND = ["row", "kind", "start", "end", "value", "confidence"]
+FOUND_SCHEMA = dict(zip(FOUND, (pl.UInt32, pl.String, pl.Int64, pl.Int64, pl.String, pl.Float64), strict=True))
 # Length of an IBAN by country (SWIFT IBAN registry): the checksum alone passes one random string in 97.
 IBAN_LENGTHS: dict[str, int] = json.loads(Path(__file__).with_name("iban_lengths.json").read_text())
 
@@ -42,7 +36,7 @@ class Pattern:
     """`hint` picks rows worth a look (a Polars regex), `exact` finds candidates in them, `judge` gives a confidence or 0."""
 
     hint: str
-    exact: re.Pattern[str]
+    exact: str
     judge: Callable[[re.Match[str], str], float]
 
 
@@ -81,9 +75,8 @@ def _ip_address(match: re.Match[str], region: str) -> float:
         reachable = ipaddress.IPv4Address(match[0]).is_global
     except ValueError:
         return 0.0
-    version = re.search(
-        r"(?i)(?:\bv|version|release|revision|rev)[ .:]*$", match.string[max(0, match.start() - 12) : match.start()]
-    )
+    before = match.string[max(0, match.start() - 12) : match.start()]
+    version = re.search(r"(?i)(?:\bv|version|release|revision|rev)[ .:]*$", before)
     return 0.5 if reachable and not version else 0.0
 
 
@@ -100,35 +93,20 @@ def _phone(match: re.Match[str], region: str) -> float:
     return 0.8 if re.search(r"\d[ ).-]+\d", match[0]) else 0.4
 
 
+_PHONE = r"(?:\+?\d{9,15}|(?:\+\d{1,3}[ .-]?)?(?:\(\d{1,4}\)[ .-]?)?\d{1,5}(?:[ .-]{1,2}\d{2,5}){1,4})"
+_CARD = r"(?:\d{13,19}|\d{4}([ -])\d{4}\1\d{4}\1\d{1,7}|3\d{3}([ -])\d{6}\2\d{4,5})"
+_SSN = r"(?!000|666|9)\d{3}-(?!00)\d{2}-(?!0000)\d{4}"
+_IBAN = r"[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?"
+_EMAIL = r"[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[a-zA-Z]{2,24}"
 PATTERNS: dict[Kind, Pattern] = {
-    "iban": Pattern(
-        r"[A-Z]{2}\d{2} ?[A-Z0-9]{4}",
-        re.compile(r"(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?!\w)"),
-        _iban,
-    ),
-    "card": Pattern(
-        r"(?:\d[ -]?){13}",
-        re.compile(
-            r"(?<![\w.,/=-])(?:\d{13,19}|\d{4}([ -])\d{4}\1\d{4}\1\d{1,7}|3\d{3}([ -])\d{6}\2\d{4,5})(?![\w/=-])"
-        ),
-        _card,
-    ),
-    "ssn": Pattern(
-        r"\d{3}-\d{2}-\d{4}", re.compile(r"(?<![\w.-])(?!000|666|9)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\w-])"), _ssn
-    ),
-    "email": Pattern(
-        r"\w@[\w-]+\.\w", re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[a-zA-Z]{2,24}(?![\w-])"), _email
-    ),
+    "iban": Pattern(r"[A-Z]{2}\d{2} ?[A-Z0-9]{4}", rf"(?<!\w){_IBAN}(?!\w)", _iban),
+    "card": Pattern(r"(?:\d[ -]?){13}", rf"(?<![\w.,/=-]){_CARD}(?![\w/=-])", _card),
+    "ssn": Pattern(r"\d{3}-\d{2}-\d{4}", rf"(?<![\w.-]){_SSN}(?![\w-])", _ssn),
+    "email": Pattern(r"\w@[\w-]+\.\w", rf"(?<![\w.+-]){_EMAIL}(?![\w-])", _email),
     "ip_address": Pattern(
-        r"\d\.\d{1,3}\.\d{1,3}\.\d", re.compile(r"(?<![\w.-])\d{1,3}(?:\.\d{1,3}){3}(?![\w-]|\.\d)"), _ip_address
+        r"\d\.\d{1,3}\.\d{1,3}\.\d", r"(?<![\w.-])\d{1,3}(?:\.\d{1,3}){3}(?![\w-]|\.\d)", _ip_address
     ),
-    "phone": Pattern(
-        r"\d[ ().-]{0,3}\d[\d ().-]{5,}\d",
-        re.compile(
-            r"(?<![\w.,/=#:$+-])(?:\+?\d{9,15}|(?:\+\d{1,3}[ .-]?)?(?:\(\d{1,4}\)[ .-]?)?\d{1,5}(?:[ .-]{1,2}\d{2,5}){1,4})(?![\w/=%]|[.,:-]\d)"
-        ),
-        _phone,
-    ),
+    "phone": Pattern(r"\d[ ().-]{0,3}\d[\d ().-]{5,}\d", rf"(?<![\w.,/=#:$+-]){_PHONE}(?![\w/=%]|[.,:-]\d)", _phone),
 }
 
 
@@ -140,22 +118,20 @@ def find(
     `region` (two letters) is where phone numbers without a country code belong; `allow` lists values, or ends of values
     such as '@ourfirm.com', that are nobody's secret. Overlapping finds go to the kind that stands first in `KINDS`.
     """
-    allowed = tuple(one.casefold() for one in allow)
+    allowed = tuple(one.casefold() for one in allow) or ("\0",)
     hints = "|".join(f"(?:{PATTERNS[kind].hint})" for kind in kinds)
     found: list[tuple[int, str, int, int, str, float]] = []
-    for row in texts.str.contains(hints or r"\z").fill_null(False).arg_true().to_list() if kinds else []:
-        text, taken = texts[row], list[tuple[int, int]]()
+    for row in texts.str.contains(hints).fill_null(False).arg_true().to_list() if kinds else []:
+        taken: list[tuple[int, int]] = []
         for kind in (one for one in KINDS if one in kinds):
-            for match in PATTERNS[kind].exact.finditer(text):
-                start, end = match.span()
-                if any(start < stop and begin < end for begin, stop in taken) or match[0].casefold().endswith(
-                    allowed or ("\0",)
-                ):
+            for match in re.finditer(PATTERNS[kind].exact, texts[row]):
+                overlaps = any(match.start() < stop and start < match.end() for start, stop in taken)
+                if overlaps or match[0].casefold().endswith(allowed):
                     continue
                 confidence = PATTERNS[kind].judge(match, region)
                 if confidence > 0:
-                    taken.append((start, end))
-                    found.append((row, kind, start, end, match[0], confidence))
+                    taken.append(match.span())
+                    found.append((row, kind, *match.span(), match[0], confidence))
     return pl.DataFrame(found, schema=FOUND_SCHEMA, orient="row").sort("row", "start")
 
 
@@ -176,4 +152,4 @@ def redact(texts: pl.Series, kinds: Sequence[Kind], region: str, allow: Sequence
         counts = part["kind"].value_counts().sort("kind").iter_rows()
         said = ", ".join(f"{kind} {number}" for kind, number in counts)
         changed.append((row, "".join(pieces) + texts[row][at:], said))
-    return pl.DataFrame(changed, schema={"row": pl.UInt32, "text": pl.String, "said": pl.String}, orient="row")
+    return pl.DataFrame(changed, {"row": pl.UInt32, "text": pl.String, "said": pl.String}, orient="row")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import html
 import re
 from functools import cache
+from html.entities import html5
 from typing import Any, Literal
 
 import polars as pl
@@ -46,7 +47,7 @@ def mend(repair: Repair, texts: pl.Series) -> pl.Series:
     if repair == "encoding":
         return _through_python(texts, non_ascii(texts), lambda text: decode_again(text)[0])
     if repair == "html_entities":
-        return _through_python(texts, texts.str.contains(ENTITY), lambda text: html.unescape(html.unescape(text)))
+        return _through_python(texts, texts.str.contains(ENTITY), lambda text: unescape(unescape(text)))
     if repair == "html_tags":
         return texts.str.replace_all(TAG, " ")
     if repair == "control_characters":
@@ -56,6 +57,13 @@ def mend(repair: Repair, texts: pl.Series) -> pl.Series:
         .str.replace_all(r" ?\n ?", "\n")
         .str.replace_all(r"\n{3,}", "\n\n")
         .str.strip_chars()
+    )
+
+
+def unescape(text: str) -> str:
+    """Replace whole, known entities only: '&copy=1' in an address and '&friends;' are not HTML."""
+    return re.sub(
+        ENTITY, lambda one: html.unescape(one[0]) if one[0][1] == "#" or one[0][1:] in html5 else one[0], text
     )
 
 

@@ -7,7 +7,7 @@ import re
 import polars as pl
 
 from tunewright.core.parts import Check, Look
-from tunewright.text.repair import ENTITY, TAG
+from tunewright.text.repair import ENTITY, TAG, unescape
 
 
 class HtmlRemnants(Check):
@@ -18,7 +18,9 @@ class HtmlRemnants(Check):
         pattern, tag = re.compile(f"{TAG}|{ENTITY}"), re.compile(TAG)
         suspicious = rows.filter(pl.col("text").str.contains(f"{TAG}|{ENTITY}"))
         for row_id, text in suspicious.select("row_id", "text").iter_rows():
-            matches = list(pattern.finditer(text))
+            matches = [one for one in pattern.finditer(text) if one[0][0] == "<" or unescape(one[0]) != one[0]]
+            if not matches:
+                continue
             start, end = matches[0].span()
             shown = f"{text[max(0, start - 30) : end + 30]} ({len(matches)} in this row)"
             fix = "repair_text with html_tags" if tag.search(text) else "repair_text"

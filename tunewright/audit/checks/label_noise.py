@@ -19,18 +19,17 @@ from tunewright.audit.checks._shared import excerpt
 from tunewright.core.optional import require
 from tunewright.core.parts import Check, Look
 
+Ints = npt.NDArray[np.intp]
+Floats = npt.NDArray[np.float64]
+
 
 class LabelNoise(Check):
     """A label that the other rows speak against; worth a second look, never dropped."""
 
     severity: ClassVar[str] = "info"
-    features: Literal["words", "embedding"] = Field(
-        "words", description="TF-IDF of words, or a small sentence model (about 30 rows a second)"
-    )
+    features: Literal["words", "embedding"] = Field("words", description="TF-IDF of words, or a sentence model (slow)")
     folds: int = Field(5, ge=2, description="parts for cross-validation")
-    most: float = Field(
-        0.05, gt=0, le=1, description="share of the rows that is shown at most, the most doubtful first"
-    )
+    most: float = Field(0.05, gt=0, le=1, description="share of the rows shown at most, the most doubtful first")
     sample: int = Field(20_000, ge=1, description="rows looked at, at most")
 
     def run(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
@@ -66,23 +65,17 @@ class LabelNoise(Check):
             from tunewright.models.embed import embed
 
             return embed(texts)
-        text = require("sklearn.feature_extraction.text", "audit")
-        return text.TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True, max_features=50_000).fit_transform(
-            texts
-        )
+        vectorizer = require("sklearn.feature_extraction.text", "audit").TfidfVectorizer
+        return vectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True, max_features=50_000).fit_transform(texts)
 
 
-def out_of_sample(
-    features: Any, given: npt.NDArray[np.intp], classes: int, groups: Any, folds: int
-) -> npt.NDArray[np.float64]:
+def out_of_sample(features: Any, given: Ints, classes: int, groups: Any, folds: int) -> Floats:
     """(n, classes) probabilities from logistic regression; no row is judged by a model that saw its group."""
     folder = require("sklearn.model_selection", "audit").StratifiedGroupKFold(folds, shuffle=True, random_state=0)
     regression = require("sklearn.linear_model", "audit").LogisticRegression
     believed = np.full((len(given), classes), 1 / classes)
-    with (
-        warnings.catch_warnings(),
-        require("threadpoolctl", "audit").threadpool_limits(1),
-    ):  # threads cost 80 times more here
+    threads = require("threadpoolctl", "audit").threadpool_limits
+    with warnings.catch_warnings(), threads(1):  # two threads that share busy cores cost 80 times more here
         warnings.simplefilter("ignore")  # a class smaller than the number of folds is too_few_rows' business
         for train, test in folder.split(features, given, groups):
             present = np.unique(given[train])
@@ -93,16 +86,10 @@ def out_of_sample(
     return believed
 
 
-def doubts(
-    given: npt.NDArray[np.intp], believed: npt.NDArray[np.float64]
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+def doubts(given: Ints, believed: Floats) -> tuple[Ints, Ints]:
     """(rows whose label is doubted, the label that each row looks like): the off-diagonal of the confident joint."""
-    usual = np.array(
-        [
-            believed[given == label, label].mean() if (given == label).any() else 1.0
-            for label in range(believed.shape[1])
-        ]
-    )
+    classes = range(believed.shape[1])
+    usual = np.array([believed[given == one, one].mean() if (given == one).any() else 1.0 for one in classes])
     confident = np.where(believed >= usual - 1e-6, believed, -1.0)
     meant = confident.argmax(axis=1)
     return np.flatnonzero((confident.max(axis=1) >= 0) & (meant != given)), meant
