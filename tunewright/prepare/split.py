@@ -29,7 +29,7 @@ class _Plan:
     at: npt.NDArray[np.int64]
     filled: Counts
 
-    def place(self, unit: int, split: int) -> None:
+    def place(self, unit: Any, split: int) -> None:
         if self.at[unit] >= 0:
             self.filled[self.at[unit]] -= self.units[unit]
         self.at[unit] = split
@@ -61,11 +61,8 @@ def _check_classes(names: list[Any], labels: pl.Series) -> None:
         raise DataError(
             f"prepare: {said}, but a classifier needs at least two classes. Check data.label, data.where and prepare.steps."
         )
-    few = [
-        f"{label!r} ({count})"
-        for label, count in labels.value_counts().sort("count", labels.name).iter_rows()
-        if count < 3
-    ]
+    counts = labels.value_counts().sort("count", labels.name).iter_rows()
+    few = [f"{label!r} ({count})" for label, count in counts if count < 3]
     if few:
         raise DataError(
             f"prepare: train, validation and test need each class, so a class needs at least 3 rows after cleaning, but there are fewer"
@@ -79,11 +76,9 @@ def _place_groups(plan: _Plan, units: npt.NDArray[np.int64], sizes: Counts) -> N
     total, whole = target.sum(axis=1), plan.filled.sum(axis=1).astype(np.float64)
     for unit in units[np.argsort(-sizes[units], kind="stable")]:
         own, size = plan.units[unit], sizes[unit]
-        cost = (own * (own + 2 * (plan.filled - target)) / target).sum(axis=1) + size * (
-            size + 2 * (whole - total)
-        ) / total
-        split = int(cost.argmin())
-        plan.place(int(unit), split)
+        cost = (own * (own + 2 * (plan.filled - target)) / target).sum(axis=1)
+        split = int((cost + size * (size + 2 * (whole - total)) / total).argmin())
+        plan.place(unit, split)
         whole[split] += size
 
 
@@ -98,7 +93,7 @@ def _place_singles(plan: _Plan, units: npt.NDArray[np.int64]) -> None:
         counts[np.argsort(counts - wanted, kind="stable")[: len(own) - counts.sum()]] += 1
         for split, part in enumerate(np.split(own, np.cumsum(counts)[:-1])):
             for unit in part:
-                plan.place(int(unit), split)
+                plan.place(unit, split)
 
 
 def _every_class_everywhere(plan: _Plan, names: list[Any]) -> None:
@@ -110,11 +105,11 @@ def _every_class_everywhere(plan: _Plan, names: list[Any]) -> None:
             if all(plan.filled[plan.at[unit]][own] > count for own, count in enumerate(plan.units[unit]) if count)
         ]
         if not candidates:
-            groups = int((plan.units[:, label] > 0).sum())
+            own = plan.units[:, label]
             raise DataError(
-                f"prepare: found no way to have class {names[label]!r} in each of train, validation and test: its {plan.units[:, label].sum()} rows"
-                f" belong to {groups} groups that must stay together (near duplicates and data.groups). Add rows of other groups, raise"
-                " prepare.near_duplicate_threshold, or take fewer columns for data.groups."
+                f"prepare: found no way to have class {names[label]!r} in each of train, validation and test: its {own.sum()} rows belong"
+                f" to {(own > 0).sum()} group(s) that must stay together (near duplicates and data.groups). Add rows of other groups,"
+                " raise prepare.near_duplicate_threshold, or take fewer columns for data.groups."
             )
         plan.place(min(candidates, key=lambda unit: plan.units[unit].sum()), int(split))
 
