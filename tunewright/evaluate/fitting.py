@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from tunewright.core.errors import DataError
 from tunewright.core.optional import require
+from tunewright.core.parts import Look
 from tunewright.core.score import Ints, LabelTask, Predictions
 
 STRENGTHS = [0.1, 0.3, 1.0, 3.0, 10.0, 30.0]  # inverse regularisation
@@ -22,6 +23,14 @@ def encode(task: LabelTask) -> Ints:
     if unknown or task.train.is_empty():
         raise DataError(f"training rows need labels out of {task.labels}, but got {unknown or 'no rows'}.")
     return np.array([task.labels.index(label) for label in task.train["label"]], dtype=np.int64)
+
+
+def embedded(texts: Sequence[str], look: Look, remember: bool) -> Any:
+    """Sentence embeddings (n, 384) with a bar; test rows are not remembered, so that their time is true."""
+    from tunewright.models.embed import embed
+
+    with look.report.task("embedding", len(texts)) as bar:
+        return embed(texts, task=bar, remember=remember)
 
 
 def logistic(task: LabelTask, train: Any, test: Callable[[], Any], metric: str, start: float) -> Predictions:

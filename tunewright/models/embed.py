@@ -27,8 +27,11 @@ SIZE, LONGEST, BATCH_TOKENS = 384, 256, 1024
 Vectors = npt.NDArray[np.float32]
 
 
-def embed(texts: Sequence[str], *, task: Task | None = None) -> Vectors:
-    """Unit vectors (n, 384) of `texts`; those seen before come from the cache. Raises EnvironmentProblem without the package."""
+def embed(texts: Sequence[str], *, task: Task | None = None, remember: bool = True) -> Vectors:
+    """Unit vectors (n, 384) of `texts`; those seen before come from the cache, unless `remember` is off (to time it, or
+    to leave no trace of the rows). Raises EnvironmentProblem without the package."""
+    if not remember:
+        return _compute(list(texts), task)
     keys = [xxhash.xxh3_128_hexdigest(text.encode()) for text in texts]
     place = cache_dir() / "embeddings" / "all-minilm-l6-v2"
     held = _held(place, set(keys))

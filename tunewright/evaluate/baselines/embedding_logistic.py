@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from tunewright.core.parts import Baseline, Look
 from tunewright.core.score import LabelTask, Predictions
-from tunewright.evaluate.fitting import logistic
+from tunewright.evaluate.fitting import embedded, logistic
 
 
 class EmbeddingLogistic(Baseline):
@@ -12,10 +13,7 @@ class EmbeddingLogistic(Baseline):
     tuned; where it wins, fine-tuning is the wrong tool."""
 
     def predict(self, task: LabelTask, look: Look) -> Predictions:
-        from tunewright.models.embed import embed
-
         start = time.perf_counter()
-        train = embed(task.train["text"].to_list(), look.report)
-        return logistic(
-            task, train, lambda: embed(task.test["text"].to_list(), look.report), look.recipe.evaluate.metric, start
-        )
+        train = embedded(task.train["text"].to_list(), look, remember=True)
+        test = partial(embedded, task.test["text"].to_list(), look, remember=False)
+        return logistic(task, train, test, look.recipe.evaluate.metric, start)

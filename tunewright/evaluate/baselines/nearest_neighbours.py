@@ -8,7 +8,7 @@ from pydantic import Field
 
 from tunewright.core.parts import Baseline, Look
 from tunewright.core.score import Floats, LabelTask, Predictions
-from tunewright.evaluate.fitting import encode
+from tunewright.evaluate.fitting import embedded, encode
 
 
 class NearestNeighbours(Baseline):
@@ -18,12 +18,10 @@ class NearestNeighbours(Baseline):
     neighbours: int = Field(15, ge=1, description="training rows that vote")
 
     def predict(self, task: LabelTask, look: Look) -> Predictions:
-        from tunewright.models.embed import embed
-
         start = time.perf_counter()
-        train = _unit(embed(task.train["text"].to_list(), look.report))
+        train = _unit(embedded(task.train["text"].to_list(), look, remember=True))
         middle = time.perf_counter()
-        likeness = _unit(embed(task.test["text"].to_list(), look.report)) @ train.T
+        likeness = _unit(embedded(task.test["text"].to_list(), look, remember=False)) @ train.T
         count = min(self.neighbours, len(task.train))
         nearest = np.argpartition(-likeness, count - 1, axis=1)[:, :count]
         weights = np.take_along_axis(likeness, nearest, axis=1).clip(1e-6)
