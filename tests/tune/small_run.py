@@ -51,7 +51,13 @@ def small_run(place: Path, model: dict[str, Any] | None = None, **tune: Any) -> 
     write_json(directory / "prepare" / "summary.json", {"labels": ["bad", "good"]})
     base = tiny_model(place / "model", layers=4)
     recipe = Recipe.check(
-        {"data": {"path": "rows.csv"}, "prepare": {"steps": []}, "model": {"base": str(base), **(model or {})}, "tune": FAST | tune}, folder=place
+        {
+            "data": {"path": "rows.csv"},
+            "prepare": {"steps": []},
+            "model": {"base": str(base), **(model or {})},
+            "tune": FAST | tune,
+        },
+        folder=place,
     )
     report = Report(quiet=True)
     import yaml

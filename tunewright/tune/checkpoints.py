@@ -76,8 +76,9 @@ def save(folder: Path, model: Any, optimizer: torch.optim.Optimizer, progress: P
 
 
 def latest(folder: Path) -> Path | None:
-    """The checkpoint with the highest step, or None."""
-    return max(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+    """The checkpoint with the highest step from which training can go on, or None."""
+    found = (path.parent for path in folder.glob(f"checkpoint-*/{TRAINING}"))
+    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
 def restore(directory: Path, model: Any, optimizer: torch.optim.Optimizer) -> Progress:

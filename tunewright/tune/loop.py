@@ -10,6 +10,7 @@ with it every weight, is then a function of the seed, and a run that was killed 
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from tunewright.tune.guard import Guard, Record
 
 TIMED_STEPS = 4  # the first is left out: it warms caches up
 SAVE_EVERY = 300.0  # seconds of training between checkpoints, besides those at looks
+NOT_A_NUMBER = "loss or gradient is not a number"
 
 Loss = Callable[[list[int]], tuple[torch.Tensor, int]]  # row indices -> summed loss over answer tokens, their number
 Look = Callable[[], dict[str, float]]  # () -> loss, accuracy, macro_f1 on validation
@@ -61,7 +63,7 @@ class Loop:
             self._step()
             self._plan()
             if self.guard.must_stop:
-                self.progress.stopped_because = "loss or gradient is not a number"
+                self.progress.stopped_because = NOT_A_NUMBER
             elif self.progress.step in self._looks():
                 self._evaluate()
                 self._save()
@@ -72,10 +74,6 @@ class Loop:
         kept = next(r for r in self.history if r["kind"] == "validation" and r["step"] == self.progress.best_step)
         self.guard.finish(kept)
         return self.progress
-
-    @property
-    def alarms(self) -> list[Record]:
-        return self.guard.alarms
 
     def _start(self) -> Progress:
         """Step 0: the untuned model is the first look and the first best."""
@@ -95,9 +93,7 @@ class Loop:
         progress = checkpoints.restore(place, self.model, self.optimizer)
         path = self.folder / "history.jsonl"
         kept = [record for record in read_jsonl(path) if record["step"] <= progress.step]
-        write_text(path, "")
-        for record in kept:
-            append_jsonl(path, record)
+        write_text(path, "".join(json.dumps(record) + "\n" for record in kept))
         self.history, self.guard = kept, Guard(self.settings.metric, kept)
         self._saved_at = progress.train_seconds
         progress.resumed_at.append(progress.step)
@@ -169,6 +165,10 @@ class Loop:
         clock, progress = time.perf_counter(), self.progress
         found = self.look()
         seconds = time.perf_counter() - clock
+        if not math.isfinite(found["loss"]):
+            self.guard.alarm("not_a_number", progress.step, found["loss"], 0.0)
+            progress.stopped_because = NOT_A_NUMBER
+            return
         progress.evaluation_seconds += seconds
         epoch = round(progress.step / self.sampler.steps_per_epoch, 4)
         self._record(

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.core.executor import THREAD_VARIABLES
-from tunewright.core.files import read_json, read_jsonl, sha256_file, write_text
+from tunewright.core.files import read_json, sha256_file, write_text
 from tunewright.core.progress import Report, Task
 from tunewright.core.recipe import Recipe
 from tunewright.core.run import Run
@@ -36,21 +36,29 @@ def verify_resume(run: Run, technique: str | None = None) -> dict[str, Any]:
     names = candidate_names(recipe.tune.techniques)
     name = technique or next(iter(names))
     small = recipe.model_dump() | {"tune": recipe.tune.model_dump() | SMALL | {"techniques": [names[name]]}}
-    hashes, killed_at = [], 0
+    hashes = []
     with tempfile.TemporaryDirectory() as place:
-        for case, kill in (("whole", False), ("killed", True)):
+        for case in ("whole", "killed"):
             folder = Path(place, case)
             write_text(folder / "recipe.yaml", yaml.safe_dump(small))
             (folder / "prepare").symlink_to(run.path("prepare").resolve())
-            if kill:
+            if case == "killed":
                 _train(folder, str(KILLED_AFTER))
-                killed_at = read_jsonl(folder / "tune" / name / "history.jsonl")[-1]["step"]
             _train(folder)
             learnt = sorted((folder / "tune" / name).glob("*/*.safetensors"))
             hashes.append({f"{file.parent.name}/{file.name}": sha256_file(file) for file in learnt})
-    same = hashes[0] == hashes[1] and bool(hashes[0])
-    text = f"{name}: killed after step {killed_at} of {STEPS} and resumed; weights {'equal to the bit' if same else 'DIFFER'}"
-    return {"passed": same, "candidate": name, "killed_at": killed_at, "steps": STEPS, "files": hashes[0], "text": text}
+        resumed_at = read_json(folder / "tune" / name / "candidate.json")["resumed_at"]
+    same = hashes[0] == hashes[1] and bool(hashes[0]) and resumed_at == [STEPS // 2]
+    outcome = "equal to the bit" if same else "DIFFERENT from those of an uninterrupted run"
+    text = f"{name}: killed after step {KILLED_AFTER} of {STEPS}, resumed at {resumed_at}; its weights are {outcome}"
+    return {
+        "passed": same,
+        "candidate": name,
+        "killed_at": KILLED_AFTER,
+        "resumed_at": resumed_at,
+        "files": hashes[0],
+        "text": text,
+    }
 
 
 def _train(folder: Path, *kill: str) -> None:
