@@ -241,3 +241,11 @@ def test_long_text_counts_tokens_of_the_models_own_prompt(rows_of: Rows, look: L
     found = found_by("long_text", rows_of([texts[fits], texts[fits + 1]], ["a", "b"]), look)
     assert found["row_id"].to_list() == ["r1"]
     assert found["evidence"][0].startswith(f"{lengths[fits + 1]} tokens where {room} fit: good good")
+
+
+def test_rows_that_all_belong_together_are_not_doubted():
+    from tunewright.audit.checks.label_noise import doubts, out_of_sample
+
+    given = np.array([0, 1] * 10)
+    believed = out_of_sample(np.random.default_rng(0).normal(size=(20, 3)), given, 2, np.zeros(20), 5)
+    assert len(doubts(given, believed)[0]) == 0

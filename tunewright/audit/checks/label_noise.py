@@ -70,10 +70,14 @@ class LabelNoise(Check):
 
 
 def out_of_sample(features: Any, given: Ints, classes: int, groups: Any, folds: int) -> Floats:
-    """(n, classes) probabilities from logistic regression; no row is judged by a model that saw its group."""
+    """(n, classes) probabilities from logistic regression; no row is judged by a model that saw its group, and a row that
+    no model can judge (a single group, a single class) is believed as it is given."""
+    believed = np.asarray(np.eye(classes)[given], dtype=np.float64)
+    folds = min(folds, len(np.unique(groups)))
+    if folds < 2:
+        return believed
     folder = require("sklearn.model_selection", "audit").StratifiedGroupKFold(folds, shuffle=True, random_state=0)
     regression = require("sklearn.linear_model", "audit").LogisticRegression
-    believed = np.full((len(given), classes), 1 / classes)
     threads = require("threadpoolctl", "audit").threadpool_limits
     with warnings.catch_warnings(), threads(1):  # two threads that share busy cores cost 80 times more here
         warnings.simplefilter("ignore")  # a class smaller than the number of folds is too_few_rows' business
