@@ -1,4 +1,8 @@
-"""How much memory a candidate needs, from the model's shape alone, so that what cannot fit is refused before it starts."""
+"""How much memory a candidate needs, from the model's shape alone, so that what cannot fit is refused before it starts.
+
+Measured with SmolLM2-135M (peak resident memory of a process that takes two steps): within 4% for LoRA, on all layers
+or the top half, with 484 and 1,825 tokens a batch; 11% too much for full fine-tuning.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ import torch
 from tunewright.core.errors import EnvironmentProblem
 from tunewright.core.optional import require
 
-RUNTIME = 700 << 20  # Python with torch, transformers and peft loaded
+RUNTIME = 450 << 20  # Python with torch, transformers and peft loaded
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ def estimate(config: Any, *, trainable: int, tokens: int, heads: int, layers: in
     intermediate results for the backward pass (all, unless the lower ones are frozen).
     """
     inner, hidden = config.intermediate_size, config.hidden_size
-    kept = 12 * hidden + 4 * inner  # numbers that a Llama-like layer keeps for each token
+    kept = 12 * hidden + 8 * inner  # numbers that a Llama-like layer with LoRA keeps for each token
     depth = config.num_hidden_layers if layers is None else layers
     return Estimate(
         weights=4 * total_parameters(config),
