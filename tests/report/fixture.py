@@ -104,12 +104,18 @@ def _audit(directory: Path) -> None:
                 {"row_id": f"r{number:04d}", "check": check, "severity": severity, "score": 1 - number / (count + 1),
                  "field": "text", "evidence": text, "suggested_fix": fix, "related_row_id": related}
             )  # fmt: skip
-    frame = pl.DataFrame(lines, schema=FINDING_SCHEMA)
-    write_parquet(directory / "audit" / "findings.parquet", frame)
-    write_json(
-        directory / "audit" / "summary.json",
-        {"rows": 3708, "skipped": {}, "checks": {"pii": {"about": "personal data"}}},
-    )
+    found = pl.DataFrame(lines, schema=FINDING_SCHEMA)
+    write_parquet(directory / "audit" / "findings.parquet", found)
+    checks = {
+        name: {
+            "about": f"what {name} is",
+            "counts": {lines["severity"][0]: len(lines)},
+            "worst": lines.head(5).to_dicts(),
+        }
+        for (name,), lines in found.group_by("check", maintain_order=True)
+    }
+    checks["short_text"] = {"about": "nothing found", "counts": {}, "worst": []}
+    write_json(directory / "audit" / "summary.json", {"rows": 3708, "skipped": {}, "checks": checks})
 
 
 def _prepare(directory: Path) -> None:
@@ -291,6 +297,7 @@ def _explain(directory: Path) -> None:
     curve = [
         {
             "dropped": k,
+            "rows": 5,
             "by_importance": -0.9 * k,
             "random": -0.25 * k,
             "difference": -0.65 * k,
@@ -299,7 +306,7 @@ def _explain(directory: Path) -> None:
         }
         for k in range(5)
     ]
-    document = {"method": "occlusion", "model": "lora", "rows": rows, "faithfulness": {"rows": 5, "curve": curve, "verdict": "faithful"},
+    document = {"method": "occlusion", "model": "lora", "rows": rows, "faithfulness": {"rows": 5, "curve": curve, "text": "the words it names do matter"},
                 "words": [{"word": "waste", "label": "negative", "weight": 1.9, "rows": 3}, {"word": "love", "label": "positive", "weight": 1.7, "rows": 2}]}  # fmt: skip
     write_json(directory / "explain" / "occlusion.json", document)
 

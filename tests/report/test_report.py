@@ -9,7 +9,6 @@ import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
-import polars as pl
 import pytest
 
 from tests.report.fixture import HOSTILE, LABELS, make_run
@@ -166,14 +165,16 @@ def test_every_system_candidate_step_and_gate_is_there_with_its_numbers(run: Pat
         assert f"{one['rows_in']:,} {one['rows_out']:,} {one['changed']:,}" in text
 
 
-def test_findings_are_counted_from_the_findings_themselves(run: Path) -> None:
-    path = run / "audit" / "findings.parquet"
-    found = pl.read_parquet(path)
-    assert f"{len(found)} findings" in page_of(run).text
-    found.filter(pl.col("check") != "label_noise").write_parquet(path)
+def test_findings_are_those_of_the_audit_the_most_severe_first(run: Path) -> None:
+    path = run / "audit" / "summary.json"
     text = page_of(run).text
-    assert "98 findings" in text
-    assert "label noise" not in text
+    assert "312 findings" in text
+    assert text.index("conflicting labels") < text.index("encoding damage") < text.index("label noise")
+    assert "short text" not in text  # it found nothing
+    summary = read_json(path)
+    summary["checks"]["label_noise"]["counts"] = {"info": 15}
+    write_json(path, summary)
+    assert "113 findings" in page_of(run).text
 
 
 @pytest.mark.parametrize("stage", ["audit", "prepare", "tune", "evaluate", "explain", "release"])

@@ -16,6 +16,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ import polars as pl
 from tunewright import __version__
 from tunewright.core.errors import RunError
 from tunewright.core.files import atomic_dir, fingerprint, read_json, read_parquet, sha256_file, write_json, write_text
-from tunewright.core.run import Context
+from tunewright.core.run import Context, Run
 
 MARKERS = ("started.json", "done.json")  # of the lifecycle, not of the release
 
@@ -39,15 +40,9 @@ class ReleaseResult:
 
     def summary(self) -> list[str]:
         size = sum(one["bytes"] for one in self.manifest["files"]) / 1e6
-        return [
-            self.manifest["status"],
-            f"packed in {self.directory} ({size:.1f} MB); transformers and peft alone give {self.parity['same_answers']} of "
-            f"{self.parity['rows']} answers alike (likelihoods within {self.parity['largest_difference']:.1e} nats)",
-        ]
+        return [self.manifest["status"], f"packed in {self.directory} ({size:.1f} MB); {_alike(self.parity)}"]
 
     def _repr_html_(self) -> str:
-        from html import escape
-
         return "".join(f"<p>{escape(line)}</p>" for line in self.summary())
 
 
@@ -56,19 +51,18 @@ def run(context: Context) -> ReleaseResult:
     from tunewright.models.load import attach, load_base
     from tunewright.release import card, pack, parity
 
-    recipe, run = context.recipe, context.run
-    verdict = run.verdict
+    recipe, run, verdict = context.recipe, context.run, context.run.verdict
     labels: list[str] = read_json(run.path("prepare", "summary.json"))["labels"]
-    candidate = run.path("tune", verdict["candidate"])
+    candidate, final = run.path("tune", verdict["candidate"]), run.path("release")
     base = load_base(recipe.model, context.report)
     winner = attach(base, candidate)
-    final = run.path("release")
     with atomic_dir(final) as beside:
         with context.report.task("packing the winner"):
             kind = pack.weights(winner, candidate, beside)
             chat = pack.tokenizer(base.tokenizer, recipe, labels, beside)
-            tokens = pack.checked_contract(read_json(candidate / "tokens.json"), beside)
-        write_json(beside / "tokens.json", tokens)
+            contract = read_json(candidate / "tokens.json")
+            pack.check_contract(contract, beside)
+        write_json(beside / "tokens.json", contract)
         probes = _probes(read_parquet(run.path("prepare", "validation.parquet")), chat, recipe.release.probe_rows)
         with context.report.task("checking answers in a fresh process"):
             same = parity.check(beside, winner, chat, probes)
@@ -94,13 +88,32 @@ def run(context: Context) -> ReleaseResult:
     return ReleaseResult(final, read_json(final / "manifest.json"), same)
 
 
-def verify_files(directory: Path) -> None:
-    """Raise `RunError` unless every file of a release is the one that its manifest names."""
+def verify_tokens(run: Run) -> str:
+    """Check a packed release again: its files, and the tokens that its tokenizer gives. Raises `RunError`."""
+    from tunewright.release import pack
+
+    directory, contract = run.path("release"), read_json(run.path("release", "tokens.json"))
     for one in read_json(directory / "manifest.json")["files"]:
         path = directory / one["path"]
         if not path.exists() or sha256_file(path) != one["sha256"]:
             state = "was changed" if path.exists() else "is missing"
             raise RunError(f"{path} {state} since the release was packed. Run the release stage again.")
+    pack.check_contract(contract, directory)
+    return f"every file is as it was packed; {len(contract['rows'])} probe rows give the tokens of training"
+
+
+def verify_parity(run: Run) -> str:
+    """Let plain libraries answer the probe rows of a packed release again. Raises `RunError` when they differ."""
+    from tunewright.release import parity
+
+    return _alike(parity.again(run.path("release")))
+
+
+def _alike(parity: dict[str, Any]) -> str:
+    return (
+        f"transformers and peft alone give {parity['same_answers']} of {parity['rows']} answers alike"
+        f" (likelihoods within {parity['largest_difference']:.1e} nats)"
+    )
 
 
 def _status(verdict: str) -> str:
@@ -112,7 +125,7 @@ def _status(verdict: str) -> str:
 def _probes(rows: pl.DataFrame, chat: Any, count: int) -> list[str]:
     """Texts of validation rows, every label in turn, none of them cut to fit."""
     turn = pl.int_range(pl.len()).over("label")
-    texts = rows.sort("row_id").with_columns(turn=turn).sort("turn", "label")["text"].to_list()[: 4 * count]
+    texts = rows.sort("row_id").with_columns(turn=turn).sort("turn", "label")["text"].to_list()
     fits = [text for text, cut in zip(texts, chat.encode(texts).truncated, strict=True) if not cut]
     if not fits:
         raise RunError("release: every validation text is longer than model.max_length, so answers cannot be compared.")
@@ -120,8 +133,5 @@ def _probes(rows: pl.DataFrame, chat: Any, count: int) -> list[str]:
 
 
 def _files(directory: Path) -> list[dict[str, Any]]:
-    found = sorted(path for path in directory.rglob("*") if path.is_file())
-    return [
-        {"path": str(path.relative_to(directory)), "bytes": path.stat().st_size, "sha256": sha256_file(path)}
-        for path in found
-    ]
+    found = sorted(directory.iterdir())
+    return [{"path": path.name, "bytes": path.stat().st_size, "sha256": sha256_file(path)} for path in found]

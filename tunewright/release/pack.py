@@ -60,12 +60,11 @@ def saved_tokenizer(directory: Path) -> Any:
         return AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
 
 
-def checked_contract(contract: dict[str, Any], directory: Path) -> dict[str, Any]:
-    """`contract` (what training saw) if the tokenizer in `directory` gives the same tokens. Raises `RunError` if not."""
+def check_contract(contract: dict[str, Any], directory: Path) -> None:
+    """Raises `RunError` unless the tokenizer in `directory` gives the tokens that training saw."""
     difference = check(contract, saved_tokenizer(directory))
     if difference is not None:
         raise RunError(
             f"The release is stopped: its tokenizer does not give the tokens that the model was trained on. {difference}. "
             "A changed tokenizer or chat template is the usual cause: run the tune stage again with this model."
         )
-    return contract

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from tunewright.core.errors import RunError
+from tunewright.core.files import read_json
+from tunewright.core.score import Floats
 from tunewright.models.chat import ChatFormat
 from tunewright.models.load import LoadedModel
 from tunewright.models.score import score_labels
@@ -36,20 +38,27 @@ def prompt(chat: ChatFormat) -> dict[str, Any]:
 
 def check(directory: Path, winner: LoadedModel, chat: ChatFormat, texts: list[str]) -> dict[str, Any]:
     """Compare label log-likelihoods of `texts` by `winner` with those of the release in `directory`. Raises `RunError`."""
-    ours = score_labels(winner, chat, texts).log_likelihood
-    answered = ask(directory, prompt(chat), texts)
+    return _compare(score_labels(winner, chat, texts).log_likelihood, ask(directory, prompt(chat), texts), texts)
+
+
+def again(directory: Path) -> dict[str, Any]:
+    """Compare the answers of a packed release with those that it gave when it was packed."""
+    before, manifest = read_json(directory / "parity.json"), read_json(directory / "manifest.json")
+    answered = ask(directory, manifest["prompt"], before["texts"])
+    return _compare(np.array(before["log_likelihood"]), answered, before["texts"])
+
+
+def _compare(ours: Floats, answered: dict[str, Any], texts: list[str]) -> dict[str, Any]:
     theirs = np.array(answered["log_likelihood"])
-    gap = np.abs(ours - theirs)
-    top = np.sort(ours, axis=1)
-    close = top[:, -1] - top[:, -2] <= 2 * TOLERANCE if ours.shape[1] > 1 else np.ones(len(ours), bool)
-    same = (ours.argmax(axis=1) == theirs.argmax(axis=1)) | close
-    if gap.max() > TOLERANCE or not same.all() or not np.isfinite(theirs).all():
-        row, label = np.unravel_index(np.nanargmax(np.where(np.isfinite(gap), gap, np.inf)), gap.shape)
+    gap = np.nan_to_num(np.abs(ours - theirs), nan=np.inf)
+    if gap.max() > TOLERANCE:
+        row, label = np.unravel_index(gap.argmax(), gap.shape)
         raise RunError(
-            f"The release is stopped: plain transformers and peft answer differently. Label {chat.labels[label]!r} of probe row "
-            f"{row} ({texts[row][:60]!r}): log-likelihood {theirs[row, label]:.5f}, but {ours[row, label]:.5f} here; at most "
-            f"{TOLERANCE} is allowed. The weights or the chat template were not saved as they were used."
+            f"The release is stopped: plain transformers and peft answer differently. Label {label} of probe row {row}"
+            f" ({texts[row][:60]!r}): log-likelihood {theirs[row, label]:.5f}, but {ours[row, label]:.5f} here; at most"
+            f" {TOLERANCE} is allowed. The weights or the chat template were not saved as they were used."
         )
+    same = ours.argmax(axis=1) == theirs.argmax(axis=1)
     return {
         "rows": len(texts),
         "same_answers": int(same.sum()),
@@ -57,7 +66,8 @@ def check(directory: Path, winner: LoadedModel, chat: ChatFormat, texts: list[st
         "tolerance": TOLERANCE,
         "versions": answered["versions"],
         "seconds": answered["seconds"],
-        "log_likelihood": {"here": ours.round(6).tolist(), "plain_libraries": theirs.round(6).tolist()},
+        "texts": texts,
+        "log_likelihood": ours.tolist(),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -69,7 +70,12 @@ def slug(name: Any) -> str:
     return str(name).replace("_", " ") if isinstance(name, str) and name else NOT_KNOWN
 
 
+def pretty(value: Any) -> str:
+    """JSON for reading. (Jinja's own `tojson` is for scripts.)"""
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
 FILTERS = {
     "num": number, "signed": signed, "percent": percent, "count": count, "p": p_value, "duration": duration,
-    "bytes": size, "words": slug, "metric": metric,
+    "bytes": size, "words": slug, "metric": metric, "pretty": pretty,
 }  # fmt: skip
