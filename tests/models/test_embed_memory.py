@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from transformers import AutoConfig
 
 from tunewright.core.errors import EnvironmentProblem
+from tunewright.core.plugins import build
 from tunewright.models import embed as embedding
 from tunewright.models.load import load_weights
-from tunewright.models.memory import estimate, refuse_what_cannot_fit, total_parameters
+from tunewright.models.memory import _weights, estimate, require_memory
 from tunewright.testing.tiny import tiny_model
 
 
@@ -54,20 +54,27 @@ def test_embeddings_equal_those_of_the_packages_own_reference():
     np.testing.assert_allclose(embedding.embed(texts), reference.encode(texts), atol=1e-5)
 
 
-def test_weights_are_counted_without_making_them(tmp_path):
-    home = tiny_model(tmp_path / "tiny")
-    counted = total_parameters(AutoConfig.from_pretrained(home))
-    assert counted == sum(p.numel() for p in load_weights(home).parameters())
+TECHNIQUES = ["lora", "bottleneck", {"name": "prompt_tuning", "prompt_tuning_init_text": "Classify"}, "full"]
+
+
+@pytest.mark.parametrize("spec", TECHNIQUES, ids=str)
+def test_weights_are_counted_without_making_them(spec, tmp_path):
+    model = load_weights(tiny_model(tmp_path / "tiny"))
+    technique = build("techniques", spec)
+    learning, whole = _weights(model, technique)
+    tuned = technique.apply(model, lambda *_, **__: {"input_ids": [5]})
+    assert whole == sum(p.numel() for p in tuned.parameters())
+    assert learning == sum(p.numel() for p in tuned.parameters() if p.requires_grad)
 
 
 def test_more_tokens_layers_and_learning_need_more_and_what_cannot_fit_is_refused(tmp_path, monkeypatch):
-    config = AutoConfig.from_pretrained(tiny_model(tmp_path / "tiny"))
-    base = estimate(config, trainable=1000, tokens=500, heads=32)
-    assert estimate(config, trainable=1000, tokens=1000, heads=32).total > base.total
-    assert estimate(config, trainable=1000, tokens=500, heads=32, layers=1).total < base.total
-    assert estimate(config, trainable=9000, tokens=500, heads=32).learning == 9 * base.learning
-    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=base.total))
-    refuse_what_cannot_fit(base, "lora")
-    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=base.total - 1))
-    with pytest.raises(EnvironmentProblem, match="tune.techniques: lora needs about"):
-        refuse_what_cannot_fit(base, "lora")
+    model = load_weights(tiny_model(tmp_path / "tiny"))
+    some = {"weights": 9000, "learning": 1000, "tokens": 500, "layers": 2}
+    base = estimate(model.config, **some)
+    assert all(estimate(model.config, **some | {key: 2 * some[key]}) > base for key in some)
+    needed = require_memory(model, build("techniques", "lora"), 500)
+    assert needed < require_memory(model, build("techniques", "full"), 500)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=needed))
+    assert require_memory(model, build("techniques", "lora"), 500) == needed
+    with pytest.raises(EnvironmentProblem, match="2 x .* GiB of memory are needed"):
+        require_memory(model, build("techniques", "lora"), 500, workers=2)

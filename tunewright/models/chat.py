@@ -17,6 +17,7 @@ from itertools import takewhile
 from typing import Any
 
 from tunewright.core.errors import RecipeError
+from tunewright.core.recipe import Recipe
 
 PLAIN = (
     "{% for m in messages %}{{ m['role'] | capitalize }}: {{ m['content'] }}\n\n{% endfor %}"
@@ -97,6 +98,12 @@ class ChatFormat:
                     f"and the longest answer take {max_length - self.room}. Raise it, or shorten data.instruction."
                 ],
             )
+
+    @classmethod
+    def of(cls, recipe: Recipe, tokenizer: Any, labels: Sequence[str]) -> ChatFormat:
+        """The format that `recipe` asks for."""
+        model = recipe.model
+        return cls(tokenizer, recipe.data.instruction, model.system, model.max_length, labels=labels)
 
     def encode(self, texts: Sequence[str]) -> Encoded:
         """Tokens of each prompt. A text too long for `max_length` loses its end; the template's end stays."""

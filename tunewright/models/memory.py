@@ -6,7 +6,6 @@ or the top half, with 484 and 1,825 tokens a batch; 11% too much for full fine-t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import psutil
@@ -14,53 +13,39 @@ import torch
 
 from tunewright.core.errors import EnvironmentProblem
 from tunewright.core.optional import require
+from tunewright.core.parts import Technique
 
 RUNTIME = 450 << 20  # Python with torch, transformers and peft loaded
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """Bytes, all in fp32: weights, what the optimiser (AdamW) and gradients add, and one batch on its way."""
+def require_memory(model: Any, technique: Technique, tokens: int, *, workers: int = 1) -> int:
+    """Bytes that training one candidate takes; raises EnvironmentProblem if `workers` of them do not fit in free memory.
 
-    weights: int
-    learning: int
-    activations: int
-    head: int
-
-    @property
-    def total(self) -> int:
-        return RUNTIME + self.weights + self.learning + self.activations + self.head
-
-
-def estimate(config: Any, *, trainable: int, tokens: int, heads: int, layers: int | None = None) -> Estimate:
-    """Memory of training `trainable` weights of the model `config` describes.
-
-    `tokens` are those of one packed batch, `heads` the answer positions among them, `layers` how many layers keep their
-    intermediate results for the backward pass (all, unless the lower ones are frozen).
+    `tokens` are those of one packed batch: the shared prefix once, and each row's own.
     """
-    inner, hidden = config.intermediate_size, config.hidden_size
-    kept = 12 * hidden + 8 * inner  # numbers that a Llama-like layer with LoRA keeps for each token
-    depth = config.num_hidden_layers if layers is None else layers
-    return Estimate(
-        weights=4 * total_parameters(config),
-        learning=12 * trainable,
-        activations=4 * kept * tokens * depth,
-        head=4 * 3 * heads * config.vocab_size,
-    )
-
-
-def total_parameters(config: Any) -> int:
-    """Number of weights of a model, counted without making them."""
-    with torch.device("meta"):
-        model = require("transformers", "train").AutoModelForCausalLM.from_config(config)
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
-def refuse_what_cannot_fit(needed: Estimate, name: str) -> None:
-    """Raise EnvironmentProblem if `name` needs more memory than this machine has free."""
+    learning, whole = _weights(model, technique)
+    layers = model.config.num_hidden_layers - technique.frozen_layers(model)
+    needed = estimate(model.config, weights=whole, learning=learning, tokens=tokens, layers=layers)
     free = psutil.virtual_memory().available
-    if needed.total > free:
+    if needed * workers > free:
         raise EnvironmentProblem(
-            f"tune.techniques: {name} needs about {needed.total / 2**30:.1f} GB of memory and {free / 2**30:.1f} GB are free. "
-            "Lower tune.per_device_train_batch_size or model.max_length, take lora instead of full, or use a smaller model."
+            f"{workers} x {needed / 2**30:.1f} GiB of memory are needed and {free / 2**30:.1f} GiB are free. Lower "
+            "tune.workers, tune.per_device_train_batch_size or model.max_length, or take a smaller model or technique."
         )
+    return needed
+
+
+def estimate(config: Any, *, weights: int, learning: int, tokens: int, layers: int) -> int:
+    """Bytes in fp32: weights; gradients and two moments of those that learn; what `layers` keep of a batch for the backward pass."""
+    kept = 12 * config.hidden_size + 8 * config.intermediate_size  # numbers a token, Llama-like layer with LoRA
+    logits = 3 * config.vocab_size * tokens // 8  # about one answer position in eight tokens
+    return RUNTIME + 4 * int(weights + 3 * learning + kept * tokens * layers + logits)
+
+
+def _weights(model: Any, technique: Technique) -> tuple[int, int]:
+    """Number of weights that learn and of all, counted on a model without storage."""
+    with torch.device("meta"), torch.random.fork_rng():
+        shape = require("transformers", "train").AutoModelForCausalLM.from_config(model.config)
+        tuned = technique.apply(shape, lambda *_, **__: {"input_ids": [0]})  # any tokens do for counting
+    counts = [(parameter.numel(), parameter.requires_grad) for parameter in tuned.parameters()]
+    return sum(count for count, learns in counts if learns), sum(count for count, _ in counts)
