@@ -78,7 +78,7 @@ def test_the_token_contract_of_each_candidate_holds(finished: Any) -> None:
     assert row["answer"] == f"{row['label']}<|im_end|>"
 
 
-def test_a_finished_candidate_is_not_trained_again_and_an_unfinished_one_goes_on(finished: Any) -> None:
+def test_a_finished_candidate_is_not_trained_again_but_one_whose_marker_is_missing_is(finished: Any) -> None:
     context, _ = finished
     first = read_json(context.run.path("tune", "leaderboard.json"))
     marker = context.run.path("tune", "lora_low", "candidate.json")
@@ -121,9 +121,7 @@ def test_candidates_side_by_side_give_the_same_weights_as_one_after_the_other(tm
 @pytest.mark.parametrize("technique", [{"name": "lora", "lora_dropout": 0.3}, "full"])
 def test_a_run_killed_by_the_system_goes_on_to_the_same_bits(tmp_path: Path, technique: Any) -> None:
     context = small_run(tmp_path, techniques=[technique])
-    report = verify_resume(context.run)
-    assert report["passed"], report
-    assert (report["killed_at"], report["resumed_at"]) == (3, [2])
+    assert "killed after step 3 of 4, resumed at step 2: 2 files" in verify_resume(context.run)
 
 
 def test_two_candidates_of_one_name_need_an_alias(tmp_path: Path) -> None:

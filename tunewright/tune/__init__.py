@@ -25,6 +25,9 @@ from tunewright.core.files import read_json, read_parquet, write_json
 from tunewright.core.plugins import build
 from tunewright.core.recipe import PartSpec
 from tunewright.core.run import Context
+from tunewright.tune.verify import verify_resume
+
+__all__ = ["TuneResult", "candidate_names", "run", "verify_resume"]
 
 
 @dataclass(frozen=True)
@@ -69,11 +72,9 @@ def run(context: Context) -> TuneResult:
     settings, folder = context.recipe.tune, context.run.path("tune")
     rows = _rows(context)
     labels = read_json(context.run.path("prepare", "summary.json"))["labels"]
-    jobs = [
-        Job(context.run.directory, context.recipe, labels, name, spec)
-        for name, spec in candidate_names(settings.techniques).items()
-    ]
-    workers = min(2, cores(), len(jobs)) if settings.workers == "auto" else settings.workers
+    named = candidate_names(settings.techniques)
+    workers = min(2, cores(), len(named)) if settings.workers == "auto" else settings.workers
+    jobs = [Job(context.run.directory, context.recipe, labels, name, spec, workers) for name, spec in named.items()]
     context.executor.map(look_at_untuned, jobs[:1])
     candidates = context.executor.map(train, jobs, workers=workers)
     candidates.sort(key=lambda one: (-one["validation"][settings.metric], one["validation"]["loss"]))

@@ -48,6 +48,11 @@ class Sampler:
         rows = self.rows(step)
         return int(self.lengths[rows].sum()) + self.shared * -(-len(rows) // self.batch_size)
 
+    def largest(self) -> int:
+        """Most tokens of a micro-batch in the first epoch."""
+        pieces = (piece for step in range(self.steps_per_epoch) for piece in self.micro_batches(step))
+        return self.shared + max(int(self.lengths[piece].sum()) for piece in pieces)
+
     def visits(self, steps: int) -> Indices:
         """How often each row has been learnt from after `steps` steps."""
         epochs, rest = divmod(steps, self.steps_per_epoch)

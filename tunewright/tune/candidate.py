@@ -31,6 +31,7 @@ from tunewright.models.chat import ChatFormat
 from tunewright.models.contract import make_contract
 from tunewright.models.frozen import LowerStates
 from tunewright.models.load import LoadedModel, load_base, quiet
+from tunewright.models.memory import require_memory
 from tunewright.models.score import score_labels
 from tunewright.models.tree import Tree, answer_log_probs, pack
 from tunewright.tune.batches import Sampler, stratified
@@ -50,14 +51,11 @@ class Job:
     labels: list[str]
     name: str
     spec: PartSpec
+    side_by_side: int = 1
 
     @property
     def folder(self) -> Path:
         return self.run / "tune" / self.name
-
-    def chat_format(self, tokenizer: Any) -> ChatFormat:
-        data, model = self.recipe.data, self.recipe.model
-        return ChatFormat(tokenizer, data.instruction, model.system, model.max_length, labels=self.labels)
 
 
 class Rows:
@@ -69,7 +67,7 @@ class Rows:
         frame = read_parquet(job.run / "prepare" / f"{split}.parquet")
         if cap is not None:
             frame = frame[stratified(frame["label"].to_list(), cap, job.recipe.tune.seed).tolist()]
-        self.frame, self.fmt = frame, job.chat_format(base.tokenizer)
+        self.frame, self.fmt = frame, ChatFormat.of(job.recipe, base.tokenizer, job.labels)
         self.truth = np.array([job.labels.index(label) for label in frame["label"]], dtype=np.int64)
         self.tokens = self.fmt.encode(frame["text"].to_list())
         self.answers = [self.fmt.answer(label) for label in frame["label"]]
@@ -138,18 +136,22 @@ def train(job: Job, report: Report) -> dict[str, Any]:
     frozen = technique.frozen_layers(base.model)
     rows = Rows(job, base, "train", frozen, job.folder)
     validation = Rows(job, base, "validation", frozen, job.run / "tune", settings.validation_rows)
+    size, pieces = settings.per_device_train_batch_size, settings.gradient_accumulation_steps
+    sampler = Sampler(rows.lengths, size, pieces, settings.seed, shared=len(rows.tokens.prefix))
     with quiet():
+        needed = require_memory(base.model, technique, sampler.largest(), workers=job.side_by_side)
         model = technique.apply(base.model, base.tokenizer)
 
     def loss(chosen: list[int]) -> tuple[torch.Tensor, int]:
         found: tuple[torch.Tensor, int] = objective.loss(model, rows.tree(chosen), rows.lower)
         return found
 
-    size, pieces = settings.per_device_train_batch_size, settings.gradient_accumulation_steps
-    sampler = Sampler(rows.lengths, size, pieces, settings.seed, shared=len(rows.tokens.prefix))
-    gradients = check_gradients(model, technique, lambda: loss(sampler.micro_batches(0)[0])[0])
     learn, total = (sum(w.numel() for w in some) for some in (learning_weights(model).values(), model.parameters()))
-    report.say(f"          {job.name}: {learn:,} of {total:,} weights learn, {size * pieces} rows a step")
+    report.say(
+        f"          {job.name}: {learn:,} of {total:,} weights learn, {size * pieces} rows a step, "
+        f"about {needed / 2**30:.1f} GiB of memory"
+    )
+    gradients = check_gradients(model, technique, lambda: loss(sampler.micro_batches(0)[0])[0])
     untuned = read_json(job.run / "tune" / "untuned.json")
     with report.task(job.name) as task:
         loop = Loop(

@@ -14,8 +14,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+from tunewright.core.errors import RunError
 from tunewright.core.executor import THREAD_VARIABLES
 from tunewright.core.files import read_json, sha256_file, write_text
 from tunewright.core.progress import Report, Task
@@ -26,8 +26,11 @@ STEPS, KILLED_AFTER = 4, 3  # the checkpoint is at 2
 SMALL = {"max_steps": STEPS, "minutes": None, "evaluations": 2, "validation_rows": 8, "early_stopping": None}
 
 
-def verify_resume(run: Run, technique: str | None = None) -> dict[str, Any]:
-    """Train the first technique of the run's recipe (or the candidate `technique`) for four steps on one thread, twice."""
+def verify_resume(run: Run, technique: str | None = None) -> str:
+    """Train the first candidate of the run's recipe (or the one named `technique`) for four steps on one thread, twice.
+
+    Returns what was proven; raises `RunError` when the two differ.
+    """
     import yaml
 
     from tunewright.tune import candidate_names
@@ -48,17 +51,15 @@ def verify_resume(run: Run, technique: str | None = None) -> dict[str, Any]:
             learnt = sorted((folder / "tune" / name).glob("*/*.safetensors"))
             hashes.append({f"{file.parent.name}/{file.name}": sha256_file(file) for file in learnt})
         resumed_at = read_json(folder / "tune" / name / "candidate.json")["resumed_at"]
-    same = hashes[0] == hashes[1] and bool(hashes[0]) and resumed_at == [STEPS // 2]
-    outcome = "equal to the bit" if same else "DIFFERENT from those of an uninterrupted run"
-    text = f"{name}: killed after step {KILLED_AFTER} of {STEPS}, resumed at {resumed_at}; its weights are {outcome}"
-    return {
-        "passed": same,
-        "candidate": name,
-        "killed_at": KILLED_AFTER,
-        "resumed_at": resumed_at,
-        "files": hashes[0],
-        "text": text,
-    }
+    if hashes[0] != hashes[1] or not hashes[0] or resumed_at != [STEPS // 2]:
+        raise RunError(
+            f"{name}: killed after step {KILLED_AFTER} of {STEPS} and resumed at {resumed_at}, its weights differ from those of "
+            f"an uninterrupted run: {hashes[0]} and {hashes[1]}. The technique or the objective keeps state outside the checkpoint."
+        )
+    return (
+        f"{name}: killed after step {KILLED_AFTER} of {STEPS}, resumed at step {resumed_at[0]}: "
+        f"{len(hashes[0])} files of weights equal an uninterrupted run's to the bit"
+    )
 
 
 def _train(folder: Path, *kill: str) -> None:
