@@ -1,4 +1,4 @@
-"""Label scores, free answers and the token contract."""
+"""Label scores and the token contract."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from tunewright.models import score
 from tunewright.models.chat import ChatFormat
 from tunewright.models.contract import check, make_contract
 from tunewright.models.frozen import LowerStates
-from tunewright.models.generate import generate
 from tunewright.models.load import load_base
 from tunewright.models.score import LabelScores, score_labels
 from tunewright.testing.tiny import tiny_model, tiny_tokenizer
@@ -109,17 +108,6 @@ def test_a_prior_is_taken_off_before_the_choice():
     assert scores.predict().tolist() == [0, 0]
     assert scores.predict(np.array([-1.0, -2.5])).tolist() == [1, 0]
     np.testing.assert_allclose(scores.probabilities()[0], [1 / (1 + np.exp(-1)), 1 / (1 + np.e)])
-
-
-def test_generation_is_greedy_by_default_and_repeats_for_a_seed(loaded, fmt):
-    answers = generate(loaded, fmt, TEXTS[:2], max_new_tokens=4)
-    assert answers == generate(loaded, fmt, TEXTS[:2], max_new_tokens=4)
-    prompt = torch.tensor([fmt.prefix + fmt.encode(TEXTS[:1]).bodies[0]])
-    with torch.no_grad():
-        first = int(loaded.model(prompt).logits[0, -1].argmax())
-    assert first == fmt.end or answers[0].startswith(loaded.tokenizer.decode([first]).strip())
-    sampled = [generate(loaded, fmt, TEXTS[:2], max_new_tokens=6, temperature=2.0, seed=seed) for seed in (1, 1, 2)]
-    assert sampled[0] == sampled[1] != sampled[2]
 
 
 def test_a_contract_holds_for_the_same_tokenizer_and_shows_what_is_learnt(fmt):

@@ -61,15 +61,11 @@ def gradients(model, log_probs: torch.Tensor) -> dict[str, torch.Tensor]:
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
-def pick(logits: torch.Tensor, tree: trees.Tree) -> torch.Tensor:
-    return logits.log_softmax(-1)[tree.target_head, tree.targets]
-
-
 @pytest.mark.parametrize("family", FAMILIES)
-def test_logits_equal_the_padded_batch_in_every_family(family, home):
+def test_values_equal_the_padded_batch_in_every_family(family, home):
     model, tree = load_weights(tiny_model(home / family, family)), some_tree()
     with torch.no_grad():
-        torch.testing.assert_close(trees.forward(model, tree), trees.padded(model, tree), rtol=1e-4, atol=2e-5)
+        torch.testing.assert_close(trees.answer_log_probs(model, tree), trees.padded(model, tree), rtol=1e-4, atol=2e-5)
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt_neox", "qwen2"])
@@ -77,7 +73,7 @@ def test_logits_equal_the_padded_batch_in_every_family(family, home):
 def test_gradients_equal_the_padded_batch(kind, family, home):
     model, tree = adapted(kind, tiny_model(home / family, family)), some_tree()
     packed = trees.answer_log_probs(model, tree)
-    plain = pick(trees.padded(model, tree), tree)
+    plain = trees.padded(model, tree)
     torch.testing.assert_close(packed, plain, rtol=1e-4, atol=2e-5)
     ours, theirs = gradients(model, packed), gradients(model, plain)
     assert ours.keys() == theirs.keys()
@@ -110,7 +106,7 @@ def test_families_that_cannot_be_walked_take_the_padded_path(home):
     model, tree = load_weights(tiny_model(home / "gemma2", "gemma2")), some_tree()
     with torch.no_grad():
         log_probs = trees.answer_log_probs(model, tree, prefix=trees.prefix_states(model, tree.prefix))
-        torch.testing.assert_close(log_probs, pick(trees.padded(model, tree), tree))
+        torch.testing.assert_close(log_probs, trees.padded(model, tree))
 
 
 def test_prefix_tuning_takes_the_padded_path(home):
@@ -119,15 +115,15 @@ def test_prefix_tuning_takes_the_padded_path(home):
     assert soft_prompt(model) is None
     bare = trees.padded(load_weights(tiny_model(home / "llama")), tree)
     with torch.no_grad():
-        torch.testing.assert_close(trees.forward(model, tree), trees.padded(model, tree))
-        assert not torch.allclose(trees.forward(model, tree), bare)
+        torch.testing.assert_close(trees.answer_log_probs(model, tree), trees.padded(model, tree))
+        assert not torch.allclose(trees.answer_log_probs(model, tree), bare)
 
 
 def test_a_sliding_window_that_would_cut_a_row_takes_the_padded_path(home):
     model, tree = load_weights(tiny_model(home / "mistral", "mistral")), some_tree()
     model.config.sliding_window = 8
     with torch.no_grad():
-        torch.testing.assert_close(trees.forward(model, tree), trees.padded(model, tree))
+        torch.testing.assert_close(trees.answer_log_probs(model, tree), trees.padded(model, tree))
 
 
 def test_the_model_still_works_as_usual_after_a_tree(home):
@@ -135,6 +131,6 @@ def test_the_model_still_works_as_usual_after_a_tree(home):
     ids = torch.tensor([tokens(12, 3)])
     with torch.no_grad():
         before = model(ids).logits
-        trees.forward(model, tree)
+        trees.answer_log_probs(model, tree)
         torch.testing.assert_close(model(ids).logits, before)
         assert model.generate(ids, max_new_tokens=3, do_sample=False).shape[1] > 12

@@ -1,5 +1,4 @@
-"""One forward pass for many rows that begin alike: the shared prefix once, each row's own tokens after it, and answers
-hanging from each row as short branches.
+"""One pass for many rows that begin alike: the shared prefix once, each row after it, answers hanging from each row.
 
     prefix   <system> ... Classify the text.        computed once
       row 1    I love it <assistant>                 sees the prefix and itself
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
 ATTENTION = "tunewright_tree"
 HEAD_CHUNK = 512  # head positions at a time when no gradient is needed: 100 MB for a vocabulary of 49,152
-Answer = tuple[int, ...]
+Answers = tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,6 @@ class Tree:
     prefix: tuple[int, ...]
     rows: list[RowTokens]
     tokens: torch.Tensor  # (T,) all rows, one after another
-    depth: torch.Tensor  # (T,) distance from the end of the prefix
     heads: torch.Tensor  # (h,) tokens after which something is predicted
     target_head: torch.Tensor  # (t,) which of `heads` predicts each target
     targets: torch.Tensor  # (t,) answer tokens, branch by branch
@@ -51,7 +49,7 @@ class Tree:
 
 @dataclass(frozen=True)
 class RowTokens:
-    """One row of a tree: the body's tokens and then the nodes of its branches."""
+    """One row of a tree: the body's tokens and then the nodes of its branches, with their distance from the prefix."""
 
     tokens: tuple[int, ...]
     depth: tuple[int, ...]
@@ -61,58 +59,44 @@ class RowTokens:
 
 @dataclass(frozen=True)
 class _Branches:
-    """Answers as a trie, so that labels that begin alike share tokens. Nodes are numbered; -1 is the body's last token."""
+    """Answers as a trie, so that labels that begin alike share tokens. Place 0 is the body's last token, the nodes follow."""
 
+    answers: Answers
     tokens: tuple[int, ...]
     depth: tuple[int, ...]  # 1 for a child of the body's last token
     sees: torch.Tensor  # (m, m) bool: node i sees node j
-    predictions: tuple[tuple[int, int, int, bool], ...]  # node, token predicted there, branch, is it the last
+    targets: torch.Tensor  # (4, t): place where it is predicted, token, branch, whether it ends the branch
 
 
 @lru_cache(maxsize=4096)
-def _branches(answers: tuple[Answer, ...]) -> _Branches:
-    nodes: dict[Answer, int] = {(): -1}
-    predictions = []
+def _branches(answers: Answers) -> _Branches:
+    places: dict[tuple[int, ...], int] = {(): 0}
+    targets = []
     for branch, answer in enumerate(answers):
         for cut, token in enumerate(answer):
-            node = nodes.setdefault(answer[:cut], len(nodes) - 1)
-            predictions.append((node, token, branch, cut == len(answer) - 1))
-    paths = list(nodes)[1:]
+            place = places.setdefault(answer[:cut], len(places))
+            targets.append((place, token, branch, cut == len(answer) - 1))
+    paths = list(places)[1:]
     sees = torch.tensor([[path[: len(other)] == other for other in paths] for path in paths], dtype=torch.bool)
-    return _Branches(tuple(path[-1] for path in paths), tuple(len(path) for path in paths), sees, tuple(predictions))
+    tokens, depth = tuple(path[-1] for path in paths), tuple(len(path) for path in paths)
+    return _Branches(answers, tokens, depth, sees, torch.tensor(targets).T)
 
 
 def pack(prefix: Sequence[int], bodies: Sequence[Sequence[int]], answers: Sequence[Sequence[Sequence[int]]]) -> Tree:
     """Lay `bodies` behind `prefix`, each with its `answers` (at least one, each with its end token)."""
     rows: list[RowTokens] = []
-    heads: list[int] = []
-    target_head, targets, branch, last = [], [], [], []
-    start = branches = 0
+    pieces: list[tuple[torch.Tensor, ...]] = []
+    start = heads = branches = 0
     for body, choices in zip(bodies, answers, strict=True):
-        trie = _branches(tuple(tuple(answer) for answer in choices))
-        size = len(body)
+        trie, size = _branches(tuple(map(tuple, choices))), len(body)
         depth = (*range(size), *(size - 1 + step for step in trie.depth))
         rows.append(RowTokens((*body, *trie.tokens), depth, size, trie))
-        place = {node: len(heads) + i for i, node in enumerate(range(-1, len(trie.tokens)))}
-        heads += [start + size + node for node in place]
-        for node, token, choice, end in trie.predictions:
-            target_head.append(place[node])
-            targets.append(token)
-            branch.append(branches + choice)
-            last.append(end)
-        start, branches = start + len(rows[-1].tokens), branches + len(choices)
-    long = torch.long
-    return Tree(
-        tuple(prefix),
-        rows,
-        torch.tensor([token for row in rows for token in row.tokens], dtype=long),
-        torch.tensor([step for row in rows for step in row.depth], dtype=long),
-        torch.tensor(heads, dtype=long),
-        torch.tensor(target_head, dtype=long),
-        torch.tensor(targets, dtype=long),
-        torch.tensor(branch, dtype=long),
-        torch.tensor(last, dtype=torch.bool),
-    )
+        place, token, branch, last = trie.targets
+        here = torch.arange(start + size - 1, start + len(depth))
+        pieces.append((here, place + heads, token, branch + branches, last.bool()))
+        start, heads, branches = start + len(depth), heads + len(here), branches + len(choices)
+    tokens = torch.tensor([token for row in rows for token in row.tokens])
+    return Tree(tuple(prefix), rows, tokens, *(torch.cat(column) for column in zip(*pieces, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -131,8 +115,8 @@ def answer_log_probs(
     `lower` supplies what the frozen lower layers say, so only the layers above run. `prefix` is what `prefix_states`
     returned for this model, prefix and `lower`.
     """
-    if not walks(model, _longest(tree)):
-        return _pick(padded(model, tree), tree.target_head, tree.targets)
+    if not walks(model, len(tree.prefix) + max(max(row.depth) for row in tree.rows) + 1):
+        return padded(model, tree)
     head, hidden = anatomy(model).head, _hidden(model, tree, lower, prefix)
     if hidden.requires_grad:
         return _pick(head(hidden), tree.target_head, tree.targets)
@@ -142,16 +126,6 @@ def answer_log_probs(
         logits = head(hidden[start : start + HEAD_CHUNK])
         out[mine] = _pick(logits, tree.target_head[mine] - start, tree.targets[mine])
     return out
-
-
-def forward(
-    model: Any, tree: Tree, *, lower: LowerStates | None = None, prefix: PrefixStates | None = None
-) -> torch.Tensor:
-    """Logits (h, vocabulary) at `tree.heads`."""
-    if not walks(model, _longest(tree)):
-        return padded(model, tree)
-    logits: torch.Tensor = anatomy(model).head(_hidden(model, tree, lower, prefix))
-    return logits
 
 
 @torch.no_grad()
@@ -167,38 +141,26 @@ def prefix_states(model: Any, prefix: Sequence[int], lower: LowerStates | None =
 
 
 def padded(model: Any, tree: Tree) -> torch.Tensor:
-    """The same logits as `forward` from plain padded sequences, one for each answer, through the model's own forward."""
-    sequences: list[list[int]] = []
-    spots: list[tuple[int, int]] = []  # spots: for each head, the sequence and the place in it
+    """The same as `answer_log_probs` from plain padded sequences, one for each answer, through the model's own forward."""
+    lines, found = [], []
     for row in tree.rows:
-        sees = row.branches.sees
-        leaves = [node for node in range(len(sees)) if sees[:, node].sum() == 1] or [-1]
-        home = {-1: len(sequences)}
-        for leaf in leaves:
-            path = sees[leaf].nonzero()[:, 0].tolist() if leaf >= 0 else []
-            home = {node: len(sequences) for node in path} | home
-            sequences.append([*tree.prefix, *row.tokens[: row.body], *(row.branches.tokens[node] for node in path)])
-        before = len(tree.prefix) + row.body - 1
-        spots += [(home[node], before + ((0, *row.branches.depth)[node + 1])) for node in range(-1, len(sees))]
-    width = max(map(len, sequences))
-    tokens = torch.tensor([line + [0] * (width - len(line)) for line in sequences])
-    mask = torch.tensor([[1] * len(line) + [0] * (width - len(line)) for line in sequences])
-    found: dict[int, torch.Tensor] = {}
-    for start in range(0, len(sequences), 8):
-        logits = model(input_ids=tokens[start : start + 8], attention_mask=mask[start : start + 8]).logits
-        shift = logits.shape[1] - width  # virtual tokens that PEFT put before
-        for i, (sequence, place) in enumerate(spots):
-            if start <= sequence < start + 8:
-                found[i] = logits[sequence - start, shift + place]
-    return torch.stack([found[i] for i in range(len(spots))])
+        start = [*tree.prefix, *row.tokens[: row.body]]
+        lines += [(start, answer) for answer in row.branches.answers]
+    for first in range(0, len(lines), 8):
+        some = lines[first : first + 8]
+        sequences = [torch.tensor([*start, *answer[:-1]]) for start, answer in some]
+        ids = torch.nn.utils.rnn.pad_sequence(sequences, batch_first=True)
+        mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(ids) for ids in sequences], batch_first=True)
+        logits = model(input_ids=ids, attention_mask=mask).logits
+        logits = logits[:, logits.shape[1] - ids.shape[1] :]  # without the virtual tokens that PEFT puts before
+        for line, (start, answer) in enumerate(some):
+            places = torch.arange(len(start) - 1, len(start) - 1 + len(answer))
+            found.append(_pick(logits[line], places, torch.tensor(answer)))
+    return torch.cat(found)
 
 
-def _pick(logits: torch.Tensor, rows: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-    return -F.cross_entropy(logits.float()[rows], tokens, reduction="none")
-
-
-def _longest(tree: Tree) -> int:
-    return len(tree.prefix) + int(tree.depth.max()) + 1
+def _pick(logits: torch.Tensor, places: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    return -F.cross_entropy(logits.float()[places], tokens, reduction="none")
 
 
 def _hidden(model: Any, tree: Tree, lower: LowerStates | None, prefix: PrefixStates | None) -> torch.Tensor:
@@ -257,21 +219,21 @@ class Plan:
                 here = torch.arange(starts[i], starts[i] + sizes[i])
                 gather[line, : sizes[i]] = here
                 self.order[here] = done + line * width + torch.arange(sizes[i])
-                _restrict(allowed[line], rows[i])
+                nodes = slice(rows[i].body, sizes[i])
+                if sizes[i] > rows[i].body:  # branches do not see each other, only their own ancestors
+                    allowed[line, nodes, nodes] = rows[i].branches.sees
             done += gather.numel()
             mask = torch.zeros(len(members), 1, width, length + width)
             mask[:, 0, :, length:].masked_fill_(~allowed, float("-inf"))
             self.groups.append((gather, mask))
 
-    def attend(
-        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, **options: Any
-    ) -> torch.Tensor:
+    def attend(self, layer: int, query: Any, key: Any, value: Any, **options: Any) -> torch.Tensor:
         """Attention of all tokens: (1, heads, T, d) in, (1, T, heads, d) out."""
+        attention, pieces = F.scaled_dot_product_attention, []
         options["enable_gqa"] = query.shape[1] != key.shape[1]
-        pieces = []
         if self.stored is None:
             front = key[:, :, : self.first], value[:, :, : self.first]
-            pieces.append(F.scaled_dot_product_attention(query[:, :, : self.first], *front, is_causal=True, **options))
+            pieces.append(attention(query[:, :, : self.first], *front, is_causal=True, **options))
             if not torch.is_grad_enabled():
                 self.prefix[layer] = front
         else:
@@ -281,10 +243,7 @@ class Plan:
                 torch.cat([ahead.expand(len(gather), -1, -1, -1), _rows(states, gather)], 2)
                 for ahead, states in zip(front, (key, value), strict=True)
             )
-            found = F.scaled_dot_product_attention(
-                _rows(query, gather), keys, values, attn_mask=mask.to(query.dtype), **options
-            )
-            pieces.append(found)
+            pieces.append(attention(_rows(query, gather), keys, values, attn_mask=mask.to(query.dtype), **options))
         flat = [piece.transpose(1, 2).flatten(0, 1) for piece in pieces]
         return torch.cat(flat)[self.order][None]
 
@@ -300,33 +259,21 @@ def _groups(sizes: list[int]) -> list[list[int]]:
     return groups
 
 
-def _restrict(allowed: torch.Tensor, row: RowTokens) -> None:
-    """Take from a causal mask what the branches of `row` must not see: each other, except their own ancestors."""
-    if len(row.branches.tokens) > 1:
-        allowed[row.body : len(row.tokens), row.body : len(row.tokens)] = row.branches.sees
-
-
 def _rows(states: torch.Tensor, gather: torch.Tensor) -> torch.Tensor:
     """(1, heads, T, d) -> (rows, heads, width, d)."""
     return states[0][:, gather].transpose(0, 1)
 
 
-def _tree_attention(
-    module: Any, query: Any, key: Any, value: Any, attention_mask: Any, *, tree: Plan | None = None, **options: Any
-) -> tuple[torch.Tensor, Any]:
+def _attention(
+    module: Any, query: Any, key: Any, value: Any, mask: Any, *, tree: Plan | None = None, **rest: Any
+) -> Any:
     """What transformers calls; passes without a tree go to its own implementation."""
     if tree is None:
-        sdpa = require("transformers", "train").AttentionInterface()["sdpa"]
-        found: tuple[torch.Tensor, Any] = sdpa(module, query, key, value, attention_mask, **options)
-        return found
-    scale, dropout = options.get("scaling"), options.get("dropout", 0.0)
+        return transformers.AttentionInterface()["sdpa"](module, query, key, value, mask, **rest)
+    scale, dropout = rest.get("scaling"), rest.get("dropout", 0.0)
     return tree.attend(module.layer_idx, query, key, value, scale=scale, dropout_p=dropout), None
 
 
-def _register() -> None:
-    transformers = require("transformers", "train")
-    transformers.AttentionInterface.register(ATTENTION, _tree_attention)
-    transformers.AttentionMaskInterface.register(ATTENTION, transformers.AttentionMaskInterface()["sdpa"])
-
-
-_register()
+transformers = require("transformers", "train")
+transformers.AttentionInterface.register(ATTENTION, _attention)
+transformers.AttentionMaskInterface.register(ATTENTION, transformers.AttentionMaskInterface()["sdpa"])
