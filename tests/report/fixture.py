@@ -214,9 +214,9 @@ def _evaluate(directory: Path, verdict: str) -> None:
         systems.append(
             {"name": name, "kind": kind, "uses_model": name.startswith("base_") or kind == "candidate",
              "scores": {"accuracy": accuracy, "macro_f1": f1, "perplexity": perplexity},
-             "intervals": {"accuracy": {"low": accuracy - half, "high": accuracy + half, "method": "exact"},
-                           "macro_f1": {"low": f1 - half, "high": f1 + half, "method": "bca"}},
-             "fit_seconds": 1.5, "predict_seconds": 556 / rate, "milliseconds_per_row": 1000 / rate, "confusion_matrix": confusion,
+             "intervals": {"accuracy": [accuracy - half, accuracy + half],
+                           "macro_f1": [f1 - half, f1 + half]},
+             "fit_seconds": 1.5, "seconds": 556 / rate, "rows_per_second": rate, "milliseconds_per_row": 1000 / rate, "confusion": confusion,
              "per_class": [{"label": label, "precision": right - 0.02, "recall": right, "f1": f1 + 0.1 - 0.1 * i, "support": base[i],
                             "predicted": base[i]} for i, label in enumerate(LABELS)]}
         )  # fmt: skip

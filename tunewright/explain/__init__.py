@@ -65,9 +65,8 @@ def _scorer(context: Context, winner: str, labels: list[str]) -> Any:
     from tunewright.models.load import attach, load_base
     from tunewright.models.score import score_labels
 
-    data, model = context.recipe.data, context.recipe.model
-    loaded = attach(load_base(model, context.report), context.run.path("tune", winner))
-    chat = ChatFormat(loaded.tokenizer, data.instruction, model.system, model.max_length, labels=labels)
+    loaded = attach(load_base(context.recipe.model, context.report), context.run.path("tune", winner))
+    chat = ChatFormat.of(context.recipe, loaded.tokenizer, labels)
 
     def score(texts: list[str]) -> Any:
         with context.report.task("asking the winner why", len(texts)) as task:

@@ -47,10 +47,7 @@ def tokenizer(own: Any, recipe: Recipe, labels: list[str], directory: Path) -> C
     """Save the tokenizer with its chat template; the prompt format by the tokenizer as it was saved."""
     with quiet():
         own.save_pretrained(directory)
-    model = recipe.model
-    return ChatFormat(
-        saved_tokenizer(directory), recipe.data.instruction, model.system, model.max_length, labels=labels
-    )
+    return ChatFormat.of(recipe, saved_tokenizer(directory), labels)
 
 
 def saved_tokenizer(directory: Path) -> Any:

@@ -117,9 +117,8 @@ def _test(results: Json, verdict: Json, recipe: Json) -> Json:
     """Every system on the sealed test, best first; the untuned one, the winner and the best cheap one between them."""
     metric, by_name = results["metric"], {one["name"]: one for one in results["systems"]}
     for one in results["systems"]:
-        interval = one["intervals"].get(metric, {})
-        one["interval"] = interval.get("low"), interval.get("high")
-        one["matrix"] = [_shares(cells) for cells in one.get("confusion_matrix") or []]
+        one["interval"] = one["intervals"].get(metric, (None, None))
+        one["matrix"] = [_shares(cells) for cells in one["confusion"]]
     pair = [by_name[verdict[key]] for key in ("candidate", "baseline") if verdict.get(key) in by_name]
     cheap = [one for one in results["systems"] if one["kind"] == "baseline" and not one["uses_model"]][:1]
     trio = [pair[1], *cheap, pair[0]] if len(pair) == 2 else []
