@@ -118,6 +118,13 @@ def test_a_template_that_rewrites_texts_is_followed_row_by_row():
     assert tokenizer.decode(whole(fmt, "very <b>good")) == fmt.render("very good")
 
 
+def test_a_template_that_prints_the_date_gives_the_same_tokens_every_day():
+    tokenizer = tiny_tokenizer()
+    today = "{% if date_string is not defined %}{% set date_string = strftime_now('%c') %}{% endif %}{{ date_string }}"
+    tokenizer.chat_template = today + tokenizer.chat_template
+    assert ChatFormat(tokenizer, None, None, 200, labels=LABELS).render("ok").startswith("26 Jul 2024")
+
+
 def test_a_text_that_fuses_with_the_prefix_keeps_its_characters():
     tokenizer = tiny_tokenizer()
     tokenizer.add_tokens(["\n\n%%"])

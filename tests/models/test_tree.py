@@ -6,8 +6,9 @@ import peft
 import pytest
 import torch
 
+from tunewright.core.errors import EnvironmentProblem
 from tunewright.models import tree as trees
-from tunewright.models.anatomy import FAMILIES, soft_prompt
+from tunewright.models.anatomy import FAMILIES, anatomy, soft_prompt
 from tunewright.models.bottleneck import add_bottleneck
 from tunewright.models.load import load_weights
 from tunewright.testing.tiny import tiny_model
@@ -102,11 +103,17 @@ def test_a_chunked_head_gives_the_same(home, monkeypatch):
         torch.testing.assert_close(trees.answer_log_probs(model, tree), whole)
 
 
-def test_families_that_cannot_be_walked_take_the_padded_path(home):
-    model, tree = load_weights(tiny_model(home / "gemma2", "gemma2")), some_tree()
+@pytest.mark.parametrize("family", ["gemma2", "gpt2"])
+def test_families_that_cannot_be_walked_take_the_padded_path(home, family):
+    model, tree = load_weights(tiny_model(home / family, family)), some_tree()
     with torch.no_grad():
         log_probs = trees.answer_log_probs(model, tree, prefix=trees.prefix_states(model, tree.prefix))
         torch.testing.assert_close(log_probs, trees.padded(model, tree))
+
+
+def test_a_family_that_cannot_be_taken_apart_is_named(home):
+    with pytest.raises(EnvironmentProblem, match="family gpt2 cannot be taken apart"):
+        anatomy(load_weights(tiny_model(home / "gpt2", "gpt2")))
 
 
 def test_prefix_tuning_takes_the_padded_path(home):

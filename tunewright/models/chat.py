@@ -85,19 +85,14 @@ class ChatFormat:
         prompts = self._tokens(PROBES)
         self.prefix = _shared(prompts)
         self._tail = _shared([ids[len(self.prefix) :][::-1] for ids in prompts])[::-1]
-        spans = tokenizer(self.render(PROBES[0]), add_special_tokens=False, return_offsets_mapping=True)[
-            "offset_mapping"
-        ]
+        probe = tokenizer(self.render(PROBES[0]), add_special_tokens=False, return_offsets_mapping=True)
+        spans = probe["offset_mapping"]
         self._cut: int = spans[len(self.prefix) - 1][1] if self._verbatim else len(self._before)
         self.room = max_length - len(self.prefix) - len(self._tail) - max(len(self.answer(x)) for x in self.labels)
         if self.room < 1:
-            raise RecipeError(
-                "recipe",
-                [
-                    f"model.max_length: {max_length} tokens leave no room for a text: instruction, template, examples "
-                    f"and the longest answer take {max_length - self.room}. Raise it, or shorten data.instruction."
-                ],
-            )
+            fault = f"model.max_length: {max_length} tokens leave no room for a text: instruction, template, examples "
+            fault += f"and the longest answer take {max_length - self.room}. Raise it, or shorten data.instruction."
+            raise RecipeError("recipe", [fault])
 
     @classmethod
     def of(cls, recipe: Recipe, tokenizer: Any, labels: Sequence[str]) -> ChatFormat:
@@ -168,23 +163,19 @@ class ChatFormat:
         return turns
 
     def _apply(self, messages: list[dict[str, str]], prompt: bool = True, **options: Any) -> Any:
-        return self.tokenizer.apply_chat_template(
-            messages, chat_template=self._template, add_generation_prompt=prompt, **({"tokenize": False} | options)
-        )
+        """The template's output; those that print the date get a fixed one, or tokens would change overnight."""
+        fixed = {"chat_template": self._template, "date_string": "26 Jul 2024", "tokenize": False}
+        return self.tokenizer.apply_chat_template(messages, add_generation_prompt=prompt, **(fixed | options))
 
     def _by_template(self, text: str) -> list[int]:
         """One prompt through transformers' own sanitiser: control tokens in texts stay text."""
-        found = self._apply(
-            self._messages(text.strip()), tokenize=True, return_dict=False, sanitize_control_tokens=True
-        )
-        return list(found)
+        plainly = {"tokenize": True, "return_dict": False, "sanitize_control_tokens": True}
+        return list(self._apply(self._messages(text.strip()), **plainly))
 
     def _joint(self, texts: list[str]) -> list[list[int]]:
-        return (
-            list(self.tokenizer(texts, add_special_tokens=False, split_special_tokens=False)["input_ids"])
-            if texts
-            else []
-        )
+        if not texts:
+            return []
+        return list(self.tokenizer(texts, add_special_tokens=False, split_special_tokens=False)["input_ids"])
 
     def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Whole prompts: ordinary rows in one batch, rows that hold control tokens one by one."""

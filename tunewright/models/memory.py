@@ -14,6 +14,7 @@ import torch
 from tunewright.core.errors import EnvironmentProblem
 from tunewright.core.optional import require
 from tunewright.core.parts import Technique
+from tunewright.models.load import quiet
 
 RUNTIME = 450 << 20  # Python with torch, transformers and peft loaded
 
@@ -37,14 +38,15 @@ def require_memory(model: Any, technique: Technique, tokens: int, *, workers: in
 
 def estimate(config: Any, *, weights: int, learning: int, tokens: int, layers: int) -> int:
     """Bytes in fp32: weights; gradients and two moments of those that learn; what `layers` keep of a batch for the backward pass."""
-    kept = 12 * config.hidden_size + 8 * config.intermediate_size  # numbers a token, Llama-like layer with LoRA
+    inner = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
+    kept = 12 * config.hidden_size + 8 * inner  # numbers a token, in a Llama-like layer with LoRA
     logits = 3 * config.vocab_size * tokens // 8  # about one answer position in eight tokens
     return RUNTIME + 4 * int(weights + 3 * learning + kept * tokens * layers + logits)
 
 
 def _weights(model: Any, technique: Technique) -> tuple[int, int]:
     """Number of weights that learn and of all, counted on a model without storage."""
-    with torch.device("meta"), torch.random.fork_rng():
+    with quiet(), torch.device("meta"), torch.random.fork_rng():
         shape = require("transformers", "train").AutoModelForCausalLM.from_config(model.config)
         tuned = technique.apply(shape, lambda *_, **__: {"input_ids": [0]})  # any tokens do for counting
     counts = [(parameter.numel(), parameter.requires_grad) for parameter in tuned.parameters()]
