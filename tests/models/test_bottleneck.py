@@ -69,6 +69,10 @@ def test_merging_refuses_families_without_such_an_mlp(home, tmp_path):
 def test_an_adapter_of_another_shape_is_refused(home, tmp_path):
     save_bottleneck(acting(home), tmp_path)
     config = json.loads((tmp_path / "adapter_config.json").read_text())
-    (tmp_path / "adapter_config.json").write_text(json.dumps(config | {"r": 5}))
-    with pytest.raises(EnvironmentProblem, match="does not fit layer 0"):
+    for wrong in ({"r": 5}, {"layers": [0, 7]}):
+        (tmp_path / "adapter_config.json").write_text(json.dumps(config | wrong))
+        with pytest.raises(EnvironmentProblem, match="does not fit this base model"):
+            load_bottleneck(load_weights(home), tmp_path)
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config | {"layers": [0]}))
+    with pytest.raises(EnvironmentProblem, match="a weight without a place"):
         load_bottleneck(load_weights(home), tmp_path)

@@ -6,7 +6,7 @@ import peft
 import pytest
 import torch
 
-from tunewright.models import frozen, tree
+from tunewright.models import tree
 from tunewright.models.frozen import LowerStates
 from tunewright.models.load import load_weights
 from tunewright.testing.tiny import tiny_model
@@ -95,11 +95,3 @@ def test_another_prefix_or_answer_is_another_entry(home, tmp_path):
 def test_learning_weights_below_are_refused(home, tmp_path):
     with pytest.raises(ValueError, match="below layer 2 learn"):
         LowerStates(tmp_path, "tiny", 2).rows(load_weights(home).train(), PACKED)
-
-
-def test_many_rows_are_filled_in_passes(home, tmp_path, monkeypatch):
-    monkeypatch.setattr(frozen, "FILL", 2)
-    model = load_weights(home).requires_grad_(False)
-    filled = LowerStates(tmp_path / "a", "tiny", 2).rows(model, PACKED)
-    monkeypatch.undo()
-    torch.testing.assert_close(filled, LowerStates(tmp_path / "b", "tiny", 2).rows(model, PACKED))

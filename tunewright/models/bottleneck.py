@@ -20,6 +20,7 @@ from tunewright.core.optional import require
 from tunewright.models.anatomy import anatomy
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+PARTS = ("down", "up")
 
 
 class WithBottleneck(nn.Module):
@@ -52,16 +53,16 @@ def add_bottleneck(model: Any, r: int, *, layers: Iterable[int] | None = None, d
 def save_bottleneck(model: Any, directory: Path, base: str = "") -> None:
     """Write the adapters of `model` to `directory`."""
     found = _adapters(model)
-    config = {"r": next(iter(found.values())).down.out_features, "layers": list(found)}
     weights = {
         f"layers.{i}.{part}.{name}": tensor.detach().contiguous()
         for i, adapter in found.items()
-        for part in ("down", "up")
+        for part in PARTS
         for name, tensor in getattr(adapter, part).named_parameters()
     }
     directory.mkdir(parents=True, exist_ok=True)
     require("safetensors.torch", "train").save_file(weights, directory / WEIGHTS)
-    write_json(directory / CONFIG, {"peft_type": "BOTTLENECK", "base_model_name_or_path": base, **config})
+    shape = {"r": _width(found), "layers": list(found)}
+    write_json(directory / CONFIG, {"peft_type": "BOTTLENECK", "base_model_name_or_path": base, **shape})
 
 
 def load_bottleneck(model: Any, directory: Path) -> Any:
@@ -70,17 +71,16 @@ def load_bottleneck(model: Any, directory: Path) -> Any:
         read_json(directory / CONFIG),
         require("safetensors.torch", "train").load_file(directory / WEIGHTS),
     )
-    if max(config["layers"]) >= len(anatomy(model).layers):
-        raise EnvironmentProblem(f"{directory}: the adapter has layer {max(config['layers'])}, which the model lacks.")
-    add_bottleneck(model, config["r"], layers=config["layers"])
-    for i, adapter in _adapters(model).items():
-        mine = {name.removeprefix(f"layers.{i}."): weights[name] for name in weights if f"layers.{i}." in name}
-        try:
-            adapter.load_state_dict({f"mlp.{k}": v for k, v in adapter.mlp.state_dict().items()} | mine)
-        except RuntimeError as error:
-            raise EnvironmentProblem(
-                f"{directory}: the adapter does not fit layer {i} of this model: {error}"
-            ) from error
+    try:
+        add_bottleneck(model, config["r"], layers=config["layers"])
+        for i, adapter in _adapters(model).items():
+            for part in PARTS:
+                mine = {name: weights.pop(f"layers.{i}.{part}.{name}") for name in ("weight", "bias")}
+                adapter.get_submodule(part).load_state_dict(mine)
+    except (IndexError, KeyError, RuntimeError) as error:
+        raise EnvironmentProblem(f"{directory}: the adapter does not fit this base model: {error}") from error
+    if weights:
+        raise EnvironmentProblem(f"{directory}: the adapter has a weight without a place, {min(weights)}.")
     return model
 
 
@@ -90,52 +90,43 @@ def merged(model: Any) -> Any:
     Layers without an adapter get r units that add zero, for the configuration has one width. The MLPs get biases.
     Raises EnvironmentProblem for families without a gated silu MLP with optional biases (`config.mlp_bias`).
     """
-    config = model.config
+    config, found = model.config, _adapters(model)
     if config.hidden_act != "silu" or not hasattr(config, "mlp_bias"):
         raise EnvironmentProblem(
             f"A bottleneck adapter merges only into Llama-like models; {config.model_type} has no such MLP. "
             "Release the adapter itself instead."
         )
-    found = _adapters(model)
-    r = next(iter(found.values())).down.out_features
+    r = _width(found)
     settings = config.to_dict() | {"intermediate_size": config.intermediate_size + r, "mlp_bias": True}
     fresh = require("transformers", "train").AutoModelForCausalLM.from_config(type(config).from_dict(settings))
-    adapted = {f".{i}.mlp." for i in found}
-    state = {
-        name.replace(".mlp.mlp.", ".mlp."): tensor
-        for name, tensor in model.state_dict().items()
-        if not any(f"{mark}{part}." in name for mark in adapted for part in ("down", "up"))
-    }
-    inner = next(name for name in state if ".layers.0." in name).split("layers.0.")[0]
-    for i, block in enumerate(anatomy(model).layers):
-        mlp = getattr(block.mlp, "mlp", block.mlp)
-        for name, tensor in _wider(mlp, found.get(i), r).items():
-            state[f"{inner}layers.{i}.mlp.{name}"] = tensor
-    fresh.load_state_dict(state)
+    fresh.load_state_dict({k: v for k, v in model.state_dict().items() if ".mlp." not in k}, strict=False)
+    for i, (old, new) in enumerate(zip(anatomy(model).layers, anatomy(fresh).layers, strict=True)):
+        new.mlp.load_state_dict(_wider(getattr(old.mlp, "mlp", old.mlp), found.get(i), r))
     fresh.tie_weights()
     fresh.generation_config = model.generation_config
-    return fresh.to(model.dtype).eval()
+    return fresh.eval()
 
 
 def _wider(mlp: Any, adapter: WithBottleneck | None, r: int) -> dict[str, torch.Tensor]:
     """The weights of an MLP that is `mlp` plus `adapter`, r units wider."""
-    size = mlp.gate_proj.in_features
-    zero = torch.zeros
-    bias = [
-        zero(part.out_features) if part.bias is None else part.bias
-        for part in (mlp.gate_proj, mlp.up_proj, mlp.down_proj)
-    ]
-    down = (zero(r, size), zero(r)) if adapter is None else (adapter.down.weight, adapter.down.bias)
-    up = (zero(size, r), zero(size)) if adapter is None else (adapter.up.weight, adapter.up.bias)
+    gate, up, down, zero = mlp.gate_proj, mlp.up_proj, mlp.down_proj, torch.zeros
+    size = gate.in_features
+    bias = [zero(part.out_features) if part.bias is None else part.bias for part in (gate, up, down)]
+    into = (zero(r, size), zero(r)) if adapter is None else (adapter.down.weight, adapter.down.bias)
+    back = (zero(size, r), zero(size)) if adapter is None else (adapter.up.weight, adapter.up.bias)
     return {
-        "gate_proj.weight": torch.cat([mlp.gate_proj.weight, down[0]]),
-        "gate_proj.bias": torch.cat([bias[0], down[1]]),
-        "up_proj.weight": torch.cat([mlp.up_proj.weight, zero(r, size)]),
+        "gate_proj.weight": torch.cat([gate.weight, into[0]]),
+        "gate_proj.bias": torch.cat([bias[0], into[1]]),
+        "up_proj.weight": torch.cat([up.weight, zero(r, size)]),
         "up_proj.bias": torch.cat([bias[1], torch.ones(r)]),
-        "down_proj.weight": torch.cat([mlp.down_proj.weight, up[0]], 1),
-        "down_proj.bias": bias[2] + up[1],
+        "down_proj.weight": torch.cat([down.weight, back[0]], 1),
+        "down_proj.bias": bias[2] + back[1],
     }
 
 
 def _adapters(model: Any) -> dict[int, WithBottleneck]:
     return {i: block.mlp for i, block in enumerate(anatomy(model).layers) if isinstance(block.mlp, WithBottleneck)}
+
+
+def _width(found: dict[int, WithBottleneck]) -> int:
+    return next(iter(found.values())).down.out_features

@@ -23,8 +23,6 @@ from tunewright.core.files import disk_errors
 from tunewright.models.anatomy import anatomy
 from tunewright.models.tree import Plan, RowTokens, Tree, walk
 
-FILL = 64  # rows in one pass that fills the cache
-
 
 class LowerStates:
     """Output of the layers below `layer` of the model with this fingerprint, for prefixes and rows."""
@@ -50,11 +48,10 @@ class LowerStates:
             self._look()
         missing = [i for i, key in enumerate(keys) if key not in self._where]
         fresh: dict[int, torch.Tensor] = {}
-        for start in range(0, len(missing), FILL):
-            some = missing[start : start + FILL]
-            states = self._compute(model, tree.prefix, [tree.rows[i] for i in some])
-            fresh |= dict(zip(some, states, strict=True))
-            self._keep([keys[i] for i in some], states)
+        if missing:
+            states = self._compute(model, tree.prefix, [tree.rows[i] for i in missing])
+            fresh = dict(zip(missing, states, strict=True))
+            self._keep([keys[i] for i in missing], states)
         width = anatomy(model).causal.config.hidden_size
         return torch.cat([fresh[i] if i in fresh else self._get(key, width) for i, key in enumerate(keys)])[None]
 
