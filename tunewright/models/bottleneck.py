@@ -101,7 +101,7 @@ def merged(model: Any) -> Any:
     fresh = require("transformers", "train").AutoModelForCausalLM.from_config(type(config).from_dict(settings))
     fresh.load_state_dict({k: v for k, v in model.state_dict().items() if ".mlp." not in k}, strict=False)
     for i, (old, new) in enumerate(zip(anatomy(model).layers, anatomy(fresh).layers, strict=True)):
-        new.mlp.load_state_dict(_wider(getattr(old.mlp, "mlp", old.mlp), found.get(i), r))
+        new.get_submodule("mlp").load_state_dict(_wider(getattr(old.mlp, "mlp", old.mlp), found.get(i), r))
     fresh.tie_weights()
     fresh.generation_config = model.generation_config
     return fresh.eval()
