@@ -13,7 +13,7 @@ from tunewright.core.errors import RecipeError, RunError
 from tunewright.core.plugins import build, names
 from tunewright.models.load import attach
 from tunewright.models.tree import answer_log_probs
-from tunewright.tune.candidate import check_gradients
+from tunewright.tune.checks import check_gradients
 
 TECHNIQUES = names("techniques")
 FAST = {"learning_rate": 1e-2}
