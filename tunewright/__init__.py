@@ -22,12 +22,13 @@ __all__ = ["Recipe", "TunewrightError", "audit", "run"]
 _HOMES = {
     "Recipe": ("tunewright.core.recipe", "Recipe"),
     "TunewrightError": ("tunewright.core.errors", "TunewrightError"),
-    "audit": ("tunewright.audit", "audit_frame"),
     "run": ("tunewright.lifecycle", "run"),
 }
 
 
 def __getattr__(name: str) -> Any:
+    if name == "audit":
+        return import_module("tunewright.audit")  # callable, see its last lines
     if name not in _HOMES:
         raise AttributeError(f"module 'tunewright' has no attribute {name!r}")
     module, attribute = _HOMES[name]

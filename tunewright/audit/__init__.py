@@ -9,11 +9,13 @@ What to do about the findings is decided by the steps of `prepare`.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from html import escape
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType
 from typing import Any
 
 import polars as pl
@@ -189,3 +191,13 @@ def _about(check: Check) -> str:
     """The first sentence of a check's docstring, as it stands behind a number of rows."""
     sentence = (check.__doc__ or check.part_name()).split(". ")[0].strip().rstrip(".")
     return sentence[0].lower() + sentence[1:] if sentence[1:2].islower() or sentence[1:2] == " " else sentence
+
+
+class _Callable(ModuleType):
+    """`tw.audit(...)`: importing this stage puts the module where the function of that name would be, so the module answers."""
+
+    def __call__(self, *arguments: Any, **settings: Any) -> AuditResult:
+        return audit_frame(*arguments, **settings)
+
+
+sys.modules[__name__].__class__ = _Callable
