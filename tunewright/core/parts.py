@@ -69,7 +69,7 @@ class Technique(Part):
     )
     learning_rate: float = Field(1e-4, gt=0, description="peak, reached after warmup_steps")
     warmup_steps: int = Field(5, ge=1, description="steps of linear warm-up; a cosine to zero follows")
-    weight_decay: float = Field(0.0, ge=0)
+    weight_decay: float = Field(0.0, ge=0, description="of AdamW")
     max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
 
     @abstractmethod

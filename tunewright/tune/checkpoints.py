@@ -31,6 +31,7 @@ class Progress:
 
     step: int = 0
     max_steps: int | None = None
+    limit: str = ""  # the setting that max_steps comes from
     best_step: int = 0
     best_value: list[float] = field(default_factory=list)
     looks_without_gain: int = 0

@@ -146,15 +146,18 @@ class Loop:
             return
         by_epochs = math.ceil(settings.num_train_epochs * self.sampler.steps_per_epoch)
         if settings.max_steps is not None or settings.minutes is None:
-            progress.max_steps = min(settings.max_steps or by_epochs, by_epochs)
+            steps, limit = settings.max_steps or by_epochs, "max_steps"
         elif progress.step >= min(TIMED_STEPS, by_epochs):
             timed = [record for record in self.history if record["kind"] == "train"][1:] or self.history[-1:]
             cost = sum(r["seconds"] for r in timed) / sum(self.sampler.tokens(r["step"] - 1) for r in timed)
-            left, step = settings.minutes * 60 - progress.train_seconds, progress.step
-            while step < by_epochs and left > cost * self.sampler.tokens(step) / 2:
-                left -= cost * self.sampler.tokens(step)
-                step += 1
-            progress.max_steps = step
+            left, steps, limit = settings.minutes * 60 - progress.train_seconds, progress.step, "minutes"
+            while steps < by_epochs and left > cost * self.sampler.tokens(steps) / 2:
+                left -= cost * self.sampler.tokens(steps)
+                steps += 1
+        else:
+            return
+        progress.max_steps = min(steps, by_epochs)
+        progress.limit = limit if steps < by_epochs else "num_train_epochs"
 
     def _looks(self) -> set[int]:
         """Steps after which validation is looked at; the last step is one of them."""
@@ -180,11 +183,7 @@ class Loop:
         else:
             progress.looks_without_gain += 1
         if progress.step == progress.max_steps:
-            budget = (
-                "max_steps" if self.settings.max_steps else "minutes" if self.settings.minutes else "num_train_epochs"
-            )
-            by_epochs = progress.step >= self.settings.num_train_epochs * self.sampler.steps_per_epoch
-            progress.stopped_because = f"{'num_train_epochs' if by_epochs else budget} reached"
+            progress.stopped_because = f"{progress.limit} reached"
         elif stopping is not None and progress.looks_without_gain >= stopping.patience:
             progress.stopped_because = f"no better {self.settings.metric} in {stopping.patience} looks"
 

@@ -16,7 +16,7 @@ class Bottleneck(Technique):
 
     learning_rate: float = Field(2e-3, gt=0, description="peak, reached after warmup_steps")
     r: int = Field(48, ge=1, description="width of the network")
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of the inner values that are dropped")
     trainable_layers: float = Field(0.5, gt=0, le=1, description="share of the layers that learn, counted from the top")
 
     def apply(self, model: Any, tokenizer: Any) -> Any:

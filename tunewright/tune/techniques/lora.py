@@ -20,7 +20,7 @@ class Lora(Technique):
     learning_rate: float = Field(2e-3, gt=0, description="peak, reached after warmup_steps")
     r: int = Field(8, ge=1, description="rank of the product")
     lora_alpha: int = Field(16, ge=1, description="the product is scaled by lora_alpha / r")
-    lora_dropout: float = Field(0.0, ge=0, lt=1)
+    lora_dropout: float = Field(0.0, ge=0, lt=1, description="share of the inputs of the product that are dropped")
     target_modules: Literal["all-linear"] | list[str] = Field("all-linear", description="or names: [q_proj, v_proj]")
     trainable_layers: float = Field(0.5, gt=0, le=1, description="share of the layers that learn, counted from the top")
 

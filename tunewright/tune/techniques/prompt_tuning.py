@@ -15,7 +15,7 @@ class PromptTuning(Technique):
     """Soft prompt (Lester et al. 2021, arXiv 2104.08691), through PEFT. The smallest of all: one embedding for each virtual token."""
 
     learning_rate: float = Field(3e-2, gt=0, description="peak, reached after warmup_steps")
-    num_virtual_tokens: int = Field(20, ge=1)
+    num_virtual_tokens: int = Field(20, ge=1, description="each is one embedding that learns")
     prompt_tuning_init_text: str | None = Field(
         None,
         description="text whose embeddings the virtual tokens start from, repeated to fill; null draws random words",
