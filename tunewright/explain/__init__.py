@@ -18,7 +18,7 @@ from tunewright.core.files import read_json, read_parquet, write_json
 from tunewright.core.plugins import build
 from tunewright.core.run import Context
 
-POOL = 3  # validation rows that are answered for each one that is explained
+POOL = 2  # validation rows that are answered for each one that is explained
 
 
 @dataclass(frozen=True)

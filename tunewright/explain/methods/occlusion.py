@@ -21,8 +21,8 @@ Score = Callable[[list[str]], Floats]
 class Occlusion(Explainer):
     """Leaves out one word at a time; what the answer's log-odds lose is the word's weight. Needs nothing but scores."""
 
-    most_words: int = Field(24, ge=2, description="longer texts are cut into this many groups of words, left out whole")
-    most_dropped: int = Field(4, ge=1, description="words dropped at the end of the faithfulness curve")
+    most_words: int = Field(16, ge=2, description="longer texts are cut into this many groups of words, left out whole")
+    dropped: list[int] = Field([2, 4], description="numbers of words dropped by the faithfulness check, besides one")
     random_orders: int = Field(2, ge=1, description="random orders that each row's deletion curve is compared with")
 
     def explain(self, score: Score, rows: pl.DataFrame, labels: list[str]) -> dict[str, Any]:
@@ -41,9 +41,10 @@ class Occlusion(Explainer):
             for row, line in enumerate(rows.iter_rows(named=True))
         ]
         curve = deletion_curve(
+            odds[: len(units)].tolist(),
             weights,
             lambda asked: log_odds(score(without(units, asked)), answers[[row for row, _ in asked]]),
-            self.most_dropped,
+            sorted(set(self.dropped) - {1}),
             self.random_orders,
         )
         return {"labels": labels, "rows": explained, "words": deciding_words(explained), "faithfulness": curve}
