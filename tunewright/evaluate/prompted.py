@@ -8,20 +8,20 @@ lifts the untuned model from .25 to .47 macro-F1; a gain over the uncalibrated o
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import Field
 
 from tunewright.core.parts import Baseline, Look
-from tunewright.core.progress import Report
-from tunewright.core.recipe import Recipe
 from tunewright.core.score import LabelTask, Predictions
 
 if TYPE_CHECKING:
     from tunewright.models.frozen import LowerStates
     from tunewright.models.load import LoadedModel
 
+TIMED = 32
 Examples = list[tuple[str, str]]  # (text, label) pairs shown before the question
 
 
@@ -42,53 +42,47 @@ class PromptedBaseline(Baseline):
 
     def ask(self, loaded: LoadedModel, task: LabelTask, look: Look, lower: LowerStates | None = None) -> Predictions:
         """`predict` with a model that is loaded already, and with what its lower layers say where that is known."""
-        start, examples, name = time.perf_counter(), self.examples(task), self.part_name()
+        examples, name = self.examples(task), self.part_name()
         rows = task.train.filter(~task.train["text"].is_in([text for text, _ in examples]))
         rows = rows.sample(min(self.prior_rows, len(rows)), seed=self.seed) if len(rows) else task.train
-        prior = scores(loaded, look.recipe, task.labels, rows["text"].to_list(), look.report, f"{name} prior", examples)
-        middle = time.perf_counter()
-        found = scores(
-            loaded, look.recipe, task.labels, task.test["text"].to_list(), look.report, name, examples, lower
-        )
-        calibration = np.log(prior.probabilities().clip(1e-12)).mean(axis=0)
-        return answers(found, middle - start, time.perf_counter() - middle, calibration)
+        seen = ask(loaded, replace(task, test=rows), look, f"{name} prior", None, examples)
+        found = ask(loaded, task, look, name, lower, examples)
+        assert seen.probabilities is not None
+        assert found.probabilities is not None
+        odds = np.log(found.probabilities) - np.log(seen.probabilities).mean(axis=0)
+        shares = np.exp(odds) / np.exp(odds).sum(axis=1, keepdims=True)
+        calibrated = {"predicted": shares.argmax(axis=1), "probabilities": shares, "uncalibrated": found.predicted}
+        return replace(found, **calibrated, fit_seconds=seen.predict_seconds)
 
 
-def scores(
-    loaded: LoadedModel,
-    recipe: Recipe,
-    labels: list[str],
-    texts: list[str],
-    report: Report,
-    what: str,
-    examples: Examples | None = None,
-    lower: LowerStates | None = None,
-) -> Any:
-    """`LabelScores` of `texts` in the recipe's prompt; examples come on top of `model.max_length`, `what` names the bar."""
+def ask(
+    loaded: LoadedModel, task: LabelTask, look: Look, name: str, lower: LowerStates | None, examples: Examples
+) -> Predictions:
+    """Answers to the test rows in the recipe's prompt; examples come on top of `model.max_length`. Work that `lower` saves
+    is not saved in service: then the time is that of `TIMED` rows without it."""
     from tunewright.models.chat import ChatFormat
     from tunewright.models.score import score_labels
 
     def prompt(room: int, shown: Examples) -> ChatFormat:
-        given = (recipe.data.instruction, recipe.model.system, room)
-        return ChatFormat(loaded.tokenizer, *given, labels=labels, examples=shown)
+        given: Any = look.recipe.data.instruction, look.recipe.model.system, room
+        return ChatFormat(loaded.tokenizer, *given, labels=task.labels, examples=shown)
 
-    fmt = prompt(recipe.model.max_length, [])
+    texts, fmt, clock = task.test["text"].to_list(), prompt(look.recipe.model.max_length, []), time.perf_counter()
     if examples:
         more = len(prompt(10**9, examples).prefix) - len(fmt.prefix)
-        fmt = prompt(recipe.model.max_length + more, examples)
-    with report.task(what, len(texts)) as task:
-        return score_labels(loaded, fmt, texts, labels, task=task, lower=lower)
-
-
-def answers(found: Any, fit_seconds: float, predict_seconds: float, prior: Any = None) -> Predictions:
-    """Predictions from `LabelScores`; `prior` (c,) is taken out."""
+        fmt = prompt(look.recipe.model.max_length + more, examples)
+    with look.report.task(name, len(texts)) as bar:
+        found = score_labels(loaded, fmt, texts, task=bar, lower=lower)
+        seconds = time.perf_counter() - clock
+        if lower is not None:
+            clock, some = time.perf_counter(), texts[:TIMED]
+            score_labels(loaded, fmt, some)
+            seconds = (time.perf_counter() - clock) * len(texts) / len(some)
     return Predictions(
-        found.labels,
-        found.predict(prior),
-        probabilities=found.probabilities(prior),
+        task.labels,
+        found.predict(),
+        probabilities=found.probabilities().clip(1e-12),
         answer_nll=found.answer_nll,
         answer_tokens=found.answer_tokens,
-        uncalibrated=None if prior is None else found.predict(),
-        fit_seconds=fit_seconds,
-        predict_seconds=predict_seconds,
+        predict_seconds=seconds,
     )

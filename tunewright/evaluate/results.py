@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -13,17 +14,15 @@ from tunewright.core.plugins import build
 from tunewright.core.score import Ints, Verdict
 from tunewright.evaluate.evidence import SummedMetric
 from tunewright.evaluate.statistics import Interval, bootstrap, holm, proportion
-from tunewright.evaluate.verdict import Comparison, System, sample_of
+from tunewright.evaluate.verdict import Comparison, System, right_of, sample_of
 
 FEWEST_IN_SLICE = 30
-TERCILES = ("short", "medium", "long")
 
 
 def interval(metric: SummedMetric, system: System, groups: Ints, confidence: float) -> Interval:
     """Interval of one score: exact for accuracy, by resampling groups for the others."""
     if metric.part_name() == "accuracy":
-        right = system.predictions.predicted == system.predictions.truth
-        return proportion(np.asarray(right, dtype=np.float64), groups, confidence)
+        return proportion(right_of(system), groups, confidence)
     sample = sample_of(metric, [system], groups)
     return bootstrap(sample, lambda sums: metric.value(sums[..., 0, :]), confidence=confidence, bounds=metric.bounds)
 
@@ -31,20 +30,14 @@ def interval(metric: SummedMetric, system: System, groups: Ints, confidence: flo
 def entry(system: System, metrics: Sequence[Any], groups: Ints, confidence: float) -> dict[str, Any]:
     """One line of the leaderboard. Times are of batches, with whatever ran beside them."""
     answers = system.predictions
-    found = {metric.part_name(): metric.compute(answers) for metric in metrics}
-    limits = {
-        metric.part_name(): interval(metric, system, groups, confidence)
-        for metric in metrics
-        if isinstance(metric, SummedMetric) and found[metric.part_name()] is not None
-    }
+    summed = [one for one in metrics if isinstance(one, SummedMetric) and one.compute(answers) is not None]
+    limits = {one.part_name(): _plain(interval(one, system, groups, confidence)) for one in summed}
     seconds = answers.predict_seconds
     return {
         "name": system.name,
         "kind": system.kind,
-        "uses_model": system.uses_model,
-        "scores": {name: value for name, value in found.items() if value is None or isinstance(value, float)},
-        "intervals": {name: [_finite(one.low), _finite(one.high)] for name, one in limits.items()},
-        "interval_methods": {name: one.method for name, one in limits.items()},
+        "scores": {one.part_name(): one.compute(answers) for one in metrics if isinstance(one, SummedMetric)},
+        "intervals": {name: [one["low"], one["high"]] for name, one in limits.items()},
         "per_class": build("metrics", "per_class").compute(answers),
         "confusion": build("metrics", "confusion_matrix").compute(answers),
         "fit_seconds": answers.fit_seconds,
@@ -54,27 +47,18 @@ def entry(system: System, metrics: Sequence[Any], groups: Ints, confidence: floa
     }
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _plain(one: Interval) -> dict[str, Any]:
+    """An interval as JSON, which has no infinity."""
+    return {name: None if value in (math.inf, -math.inf) else value for name, value in asdict(one).items()}
 
 
 def comparison_table(pairs: Sequence[Comparison], confidence: float) -> list[dict[str, Any]]:
     """Paired tests; `p_holm` is corrected over the whole table."""
+    adjusted = holm([one.p_value for one in pairs])
     return [
-        {
-            "first": one.first,
-            "second": one.second,
-            "difference": one.difference.estimate,
-            "ci_low": one.difference.low,
-            "ci_high": one.difference.high,
-            "relative_gain": _finite(one.relative.estimate),
-            "relative_ci": [_finite(one.relative.low), _finite(one.relative.high)],
-            "confidence": confidence,
-            "p_value": one.p_value,
-            "p_holm": adjusted,
-            "minimum_detectable_difference": one.detectable,
-        }
-        for one, adjusted in zip(pairs, holm([one.p_value for one in pairs]), strict=True)
+        {**asdict(one), "difference": _plain(one.difference), "relative": _plain(one.relative)}
+        | {"p_holm": p_holm, "confidence": confidence}
+        for one, p_holm in zip(pairs, adjusted, strict=True)
     ]
 
 
@@ -83,8 +67,8 @@ def slices(test: pl.DataFrame, labels: Sequence[str], systems: Sequence[System])
     lengths = test["text"].str.len_chars().to_numpy()
     tercile = np.searchsorted(np.quantile(lengths, [1 / 3, 2 / 3]), lengths)
     masks = [("label", label, (test["label"] == label).to_numpy()) for label in labels]
-    masks += [("length", name, tercile == place) for place, name in enumerate(TERCILES)]
-    right = {one.name: np.asarray(one.predictions.predicted == one.predictions.truth) for one in systems}
+    masks += [("length", name, tercile == place) for place, name in enumerate(("short", "medium", "long"))]
+    right = {one.name: right_of(one) for one in systems}
     return [
         {"by": by, "value": value, "rows": int(rows.sum()), "judged": bool(rows.sum() >= FEWEST_IN_SLICE)}
         | {"accuracy": {name: float(one[rows].mean()) if rows.any() else None for name, one in right.items()}}
@@ -96,14 +80,13 @@ def score_rows(test: pl.DataFrame, systems: Sequence[System]) -> pl.DataFrame:
     """row_id, system, metric, score, answer: `accuracy` is 1 or 0, `answer_nll` the nats of the true answer."""
     pieces = []
     for one in systems:
-        answers, rows = one.predictions, np.arange(len(test))
-        columns = {"accuracy": np.asarray(answers.predicted == answers.truth, dtype=np.float64)}
+        answers, columns = one.predictions, {"accuracy": right_of(one)}
         if answers.answer_nll is not None:
-            columns["answer_nll"] = answers.answer_nll[rows, answers.truth]
+            columns["answer_nll"] = answers.answer_nll[np.arange(len(test)), answers.truth]
         said = pl.Series("answer", [answers.labels[index] for index in answers.predicted])
         for metric, score in columns.items():
-            name = pl.lit(one.name).alias("system"), pl.lit(metric).alias("metric")
-            pieces.append(test.select("row_id", *name, pl.Series("score", score), said))
+            names = pl.lit(one.name).alias("system"), pl.lit(metric).alias("metric")
+            pieces.append(test.select("row_id", *names, pl.Series("score", score), said))
     return pl.concat(pieces)
 
 
@@ -121,8 +104,9 @@ def notes(systems: Sequence[System], metrics: Sequence[Any], pairs: Sequence[Com
     return [note for note in found if note is not None]
 
 
-def story(verdict: Verdict, scores: Mapping[str, float], cheap: System | None, confidence: float) -> list[str]:
+def story(verdict: Verdict, table: list[dict[str, Any]], cheap: System | None, confidence: float) -> list[str]:
     """What happened on the test in plain sentences, in the order a reader asks."""
+    scores = {one["name"]: one["scores"][verdict.metric] for one in table}
     gain = "" if verdict.relative_gain is None else f" or {verdict.relative_gain:+.0%}"
     lines = [
         f"On {verdict.n:,} sealed rows {verdict.candidate} reaches {verdict.metric} {scores[verdict.candidate]:.3f};"

@@ -218,18 +218,19 @@ def corrected_confidence(confidence: float, openings: int) -> float:
 
 
 def minimum_detectable_difference(
-    standard_error: float, groups: int, confidence: float = 0.95, power: float = 0.8
+    standard_error: float, trials: float, confidence: float = 0.95, power: float = 0.8
 ) -> float:
     """Smallest true difference that a two-sided paired test sees with `power`: (z_alpha/2 + z_power) * SE.
 
     SE of the paired difference holds the observed discordance and the design effect of the groups: for accuracy
     SE^2 = (discordant share - difference^2) * effect / rows, as in Connor (1987, doi:10.2307/2531961). Floor: even a
-    difference without one loss needs sqrt(n d) = z_alpha/2 + z_power sqrt(1 - d), solved for d with n = groups.
+    difference without one loss needs sqrt(n d) = z_alpha/2 + z_power sqrt(1 - d), solved for d with n = `trials`, the
+    number of independent rows (rows / design effect).
     """
     alpha_z, power_z = special.ndtri((1 + confidence) / 2), special.ndtri(power)
     floor = 1.0
     for _ in range(50):
-        floor = min(1.0, (alpha_z + power_z * math.sqrt(1 - floor)) ** 2 / groups)
+        floor = min(1.0, (alpha_z + power_z * math.sqrt(1 - floor)) ** 2 / trials)
     return float(min(1.0, max((alpha_z + power_z) * standard_error, floor)))
 
 

@@ -6,7 +6,7 @@ answers depend on, so an evaluation that was killed goes on with the next system
 
 from __future__ import annotations
 
-import time
+import shutil
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from tunewright.core.recipe import PartSpec, Recipe
 from tunewright.core.score import LabelTask, Predictions
 
 ARRAYS = ("predicted", "uncalibrated", "probabilities", "answer_nll", "answer_tokens")
+Kind = Literal["base", "baseline", "candidate"]
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,10 @@ class Entrant:
     `fingerprint` changes with anything that its answers depend on."""
 
     name: str
-    kind: Literal["base", "baseline", "candidate"]
+    kind: Kind
     uses_model: bool
     fingerprint: str
-    spec: PartSpec = ""
+    spec: PartSpec
     folder: Path = Path()
 
 
@@ -61,60 +62,52 @@ def score_all(job: Job, executor: LocalExecutor) -> dict[str, Predictions]:
     layers alone start above them. Systems without a language model share one worker, and their embeddings.
     """
     missing = [one for one in job.entrants if read_answers(job.path(one), one.fingerprint) is None]
-    order = ["base", "baseline", "candidate"]
-    models = sorted((one for one in missing if one.uses_model), key=lambda one: order.index(one.kind))
+    models = sorted((one for one in missing if one.uses_model), key=lambda one: one.kind != "base")
     cheap = [one for one in missing if not one.uses_model]
     batches = [[one] for one in models[:1]] + [cheap] * bool(cheap) + [[one] for one in models[1:]]
     techniques = [one.spec for one in missing if one.kind == "candidate"]
     jobs = [replace(job, entrants=batch, techniques=techniques) for batch in batches]
     executor.map(score, jobs, workers=min(2, cores()))
+    shutil.rmtree(job.folder / "lower", ignore_errors=True)
     found = {one.name: read_answers(job.path(one), one.fingerprint) for one in job.entrants}
     return {name: answers for name, answers in found.items() if answers is not None}
 
 
 def score(job: Job, report: Report) -> None:
     """Let each entrant of `job` answer and keep its answers; runs in a worker."""
-    for one in job.entrants:
-        found = _language_model(one, job, report) if one.uses_model else _cheap(one, job, report)
-        write_answers(job.path(one), job.task, found, one.fingerprint)
 
-
-def _look(job: Job, report: Report) -> Look:
     def tokenizer() -> Any:
         from tunewright.models.load import load_tokenizer
 
         return load_tokenizer(job.recipe.model.base, report)
 
-    return Look(job.recipe, report, LocalExecutor(report), tokenizer)
+    look = Look(job.recipe, report, LocalExecutor(report), tokenizer)
+    for one in job.entrants:
+        if one.kind == "baseline":
+            found = build("baselines", one.spec).predict(job.task, look)
+        else:
+            found = _share_layers(one, job, look)
+        write_answers(job.path(one), job.task, found, one.fingerprint)
 
 
-def _cheap(one: Entrant, job: Job, report: Report) -> Predictions:
-    with report.task(one.name):
-        found: Predictions = build("baselines", one.spec).predict(job.task, _look(job, report))
-    return found
-
-
-def _language_model(one: Entrant, job: Job, report: Report) -> Predictions:
-    from tunewright.evaluate.prompted import PromptedBaseline, answers, scores
+def _share_layers(one: Entrant, job: Job, look: Look) -> Predictions:
+    """Answers of the untuned model or of a candidate, from the lower layers' output where that is shared."""
+    from tunewright.evaluate.prompted import ask
     from tunewright.models.frozen import LowerStates
     from tunewright.models.load import attach, load_base
 
-    part = build("baselines", one.spec) if one.kind != "candidate" else None
-    if part is not None and not isinstance(part, PromptedBaseline):
-        return _cheap(one, job, report)
-    loaded = load_base(job.recipe.model, report)
+    base = load_base(job.recipe.model, look.report)
+    specs = job.techniques if one.kind == "base" else [one.spec]
+    frozen = Counter(build("techniques", spec).frozen_layers(base.model) for spec in specs)
+    frozen.pop(0, None)
+    layers = [count for count, _ in frozen.most_common(1)]
+    lower = LowerStates(job.folder / "lower", base.fingerprint, layers[0]) if layers else None
+    loaded = base if one.kind == "base" else attach(base, one.folder)
     loaded.model.requires_grad_(False)
-    specs = {"base": job.techniques, "baseline": [], "candidate": [one.spec]}[one.kind]
-    frozen = [build("techniques", spec).frozen_layers(loaded.model) for spec in specs]
-    shared = Counter(layers for layers in frozen if layers).most_common(1)
-    lower = LowerStates(job.folder / "lower", loaded.fingerprint, shared[0][0]) if shared else None
-    if part is not None:
-        return part.ask(loaded, job.task, _look(job, report), lower)
-    loaded, start = attach(loaded, one.folder), time.perf_counter()
-    loaded.model.requires_grad_(False)
-    texts = job.task.test["text"].to_list()
-    found = scores(loaded, job.recipe, job.task.labels, texts, report, one.name, lower=lower)
-    return answers(found, 0.0, time.perf_counter() - start)
+    if one.kind == "base":
+        found: Predictions = build("baselines", one.spec).ask(loaded, job.task, look, lower)
+        return found
+    return ask(loaded, job.task, look, one.name, lower, [])
 
 
 def write_answers(path: Path, task: LabelTask, found: Predictions, fingerprint: str) -> None:

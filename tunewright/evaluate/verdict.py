@@ -16,18 +16,9 @@ import numpy as np
 
 from tunewright.core.recipe import ShipIf
 from tunewright.core.score import Floats, Gate, Ints, Predictions, Verdict
+from tunewright.evaluate import statistics
 from tunewright.evaluate.evidence import SummedMetric
-from tunewright.evaluate.statistics import (
-    Interval,
-    Sample,
-    bootstrap,
-    corrected_confidence,
-    holm,
-    mcnemar,
-    minimum_detectable_difference,
-    rows_needed,
-    sign_flip,
-)
+from tunewright.evaluate.statistics import Interval, Sample, bootstrap
 
 FEWEST_GROUPS = 30  # independent groups below which no verdict is given
 FEWEST_OF_CLASS = 10  # rows of a label from which never answering it is a fault
@@ -56,6 +47,11 @@ class Comparison:
     rows: int
 
 
+def right_of(system: System) -> Floats:
+    """1 where the answer is right, else 0: (n,)."""
+    return np.asarray(system.predictions.predicted == system.predictions.truth, dtype=np.float64)
+
+
 def sample_of(metric: SummedMetric, systems: Sequence[System], groups: Ints) -> Sample:
     """Evidence of `systems` on the same rows. Resampling is stratified by label where rows stand alone and no label is
     rare; groups mix labels, so there it is not."""
@@ -79,15 +75,16 @@ def compare(metric: SummedMetric, first: System, second: System, groups: Ints, c
     def relative(sums: Floats) -> Floats:
         return np.asarray(difference(sums) / metric.value(sums[..., 0, :]))
 
+    won = right_of(second) - right_of(first)
     if metric.part_name() == "accuracy" and sample.groups == sample.rows:
-        right = [one.predictions.predicted == one.predictions.truth for one in (first, second)]
-        p_value = mcnemar(int(np.sum(right[0] & ~right[1])), int(np.sum(right[1] & ~right[0])))
+        p_value = statistics.mcnemar(int(np.sum(won < 0)), int(np.sum(won > 0)))
     else:
-        p_value = sign_flip(sample, metric.value)
+        p_value = statistics.sign_flip(sample, metric.value)
     width = metric.bounds[1] - metric.bounds[0]
     gap = bootstrap(sample, difference, confidence=confidence, bounds=(-width, width))
     gain = bootstrap(sample, relative, confidence=confidence, bounds=(-math.inf, math.inf))
-    detectable = minimum_detectable_difference(gap.standard_error, sample.groups, confidence)
+    trials = sample.rows / statistics.design_effect(won, groups) if won.any() else sample.groups
+    detectable = statistics.minimum_detectable_difference(gap.standard_error, trials, confidence)
     return Comparison(first.name, second.name, gap, gain, p_value, detectable, sample.rows)
 
 
@@ -111,14 +108,11 @@ def judge(
     candidate = next(one for one in systems if one.name == winner)
     base = next(one for one in systems if one.kind == "base")
     cheap = strongest_cheap(metric, systems)
-    confidence = corrected_confidence(ship_if.confidence, openings)
+    confidence = statistics.corrected_confidence(ship_if.confidence, openings)
     pairs = [compare(metric, one, candidate, groups, confidence) for one in (base, cheap) if one is not None]
-    p_values = holm([one.p_value for one in pairs])
-    wanted = {"beats_base": ship_if.relative_gain, "beats_cheap_baselines": 0.0}
-    gates = [
-        _beats(name, *pair, gain, confidence)
-        for (name, gain), pair in zip(wanted.items(), zip(pairs, p_values, strict=True), strict=False)
-    ]
+    p_values = statistics.holm([one.p_value for one in pairs])
+    gates = [_beats("beats_base", pairs[0], p_values[0], ship_if.relative_gain, confidence)]
+    gates += [_beats("beats_cheap_baselines", pair, p_values[1], 0.0, confidence) for pair in pairs[1:]]
     gates += [_changes_output(base, candidate), contract, _answers_every_class(candidate), _enough_rows(groups)]
     passed = [gate.passed for gate in gates]
     gap, gain = pairs[0].difference, pairs[0].relative.estimate
@@ -152,7 +146,7 @@ def _beats(name: str, one: Comparison, p_value: float, wanted: float, confidence
     elif gap.low > 0 and p_value <= 1 - confidence and (not known or gain.estimate >= wanted):
         passed, text = True, f"{text}: shown."
     else:
-        needed = rows_needed(gap.estimate, one.rows, one.detectable)
+        needed = statistics.rows_needed(gap.estimate, one.rows, one.detectable)
         text += f": cannot tell. {one.rows:,} rows like these show differences of {one.detectable:.3f} or more"
         text += f"; {gap.estimate:+.3f} needs about {needed:,}." if needed and needed > one.rows else "."
     return Gate(name, passed, gain.estimate if known else None, wanted, text)
