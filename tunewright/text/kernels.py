@@ -31,6 +31,20 @@ def _mix(value: Any) -> Any:
 
 
 @kernel
+def _sort(values: Array) -> None:
+    """In place. One function for all callers: compiling a sort takes a second."""
+    values.sort()
+
+
+@kernel
+def _grown(values: Array) -> Array:
+    larger = np.empty(2 * len(values), values.dtype)
+    for place in range(len(values)):
+        larger[place] = values[place]
+    return larger
+
+
+@kernel
 def shingle_rows(data: Array, ends: Array) -> Any:
     """(sorted distinct shingles of all rows end to end, how many each row has, 128-bit hash of each row's words)."""
     spaces, words = True, 0
@@ -79,7 +93,7 @@ def _fold(row: Array) -> int:
         for offset in range(min(WORDS, words)):
             value = _mix(value + row[first + offset])
         row[first] = value
-    row[:count].sort()
+    _sort(row[:count])
     distinct = 1
     for place in range(1, count):
         if row[place] != row[distinct - 1]:
@@ -102,7 +116,8 @@ def count_shingles(shingles: Array, start: Array, size: Array, rows: Array, tabl
 
 @kernel
 def prefixes(held: tuple[Array, Array, Array, Array], table: Array, threshold: float) -> Any:
-    """The keys that row r of `rows` must share one of to be near to another: keys[offsets[r]:offsets[r+1]].
+    """The keys that row r of `rows` must share one of to be near to another: keys[offsets[r]:offsets[r+1]], rarest first;
+    and, for each key, how many shingles that others have too the row has from there on.
 
     A key is a shingle's frequency (16 bits) before 48 bits of its hash. A shingle of one row only counts for the order,
     but nobody shares it, so it gets no key.
@@ -117,9 +132,9 @@ def prefixes(held: tuple[Array, Array, Array, Array], table: Array, threshold: f
         for shingle in shingles[start[row] : start[row] + size[row]]:
             shared += table[shingle & mask] > 1
         longest = max(longest, shared)
-        needed = int(np.ceil(threshold * size[row] - 1e-9))
+        needed = -int((1e-9 - threshold * size[row]) // 1)
         offsets[index + 1] = offsets[index] + max(0, shared - max(needed, 1) + 1)
-    keys = np.empty(offsets[-1], np.uint64)
+    keys, rest = np.empty(offsets[-1], np.uint64), np.empty(offsets[-1], np.int64)
     own = np.empty(longest, np.uint64)
     for index in range(len(rows)):
         count = offsets[index + 1] - offsets[index]
@@ -131,9 +146,11 @@ def prefixes(held: tuple[Array, Array, Array, Array], table: Array, threshold: f
             if frequency > 1:
                 own[shared] = (frequency << np.uint64(48)) | (shingle >> np.uint64(16))
                 shared += 1
-        own[:shared].sort()
-        keys[offsets[index] : offsets[index + 1]] = own[:count]
-    return keys, offsets
+        _sort(own[:shared])
+        for place in range(count):
+            keys[offsets[index] + place] = own[place]
+            rest[offsets[index] + place] = shared - place
+    return keys, offsets, rest
 
 
 @kernel
@@ -165,19 +182,26 @@ def _root(parent: Array, row: int) -> int:
 
 @kernel
 def join_rows(
-    mode: int, threshold: float, held: tuple[Array, Array, Array, Array], offsets: Array, bucket: Array, begin: Array
+    mode: int,
+    threshold: float,
+    held: tuple[Array, Array, Array, Array],
+    offsets: Array,
+    rest: Array,
+    bucket: Array,
+    begin: Array,
 ) -> Any:
     """Visit rows in order, compare each with earlier rows that share a key with it; (earlier, row, J) of the pairs wanted.
 
     `joined[b]` postings at the head of bucket b belong to one set, and sets only grow; a row of that set skips them at
     once, so a thousand copies of one template cost a thousand comparisons in mode LINKS, not half a million. In mode
-    KEEP only kept rows are put into buckets.
+    KEEP only kept rows are put into buckets. A pair is compared at its first common key only, and not at all when too
+    few shingles come after it in either row (the positional filter of PPJoin).
     """
     shingles, start, size, rows = held
     left, right, nearness, found = np.empty(64, np.int64), np.empty(64, np.int64), np.empty(64), 0
     stop = begin[:-1].copy()
     joined = begin[:-1].copy()
-    posting = np.empty(len(bucket), np.int64)
+    posting, after = np.empty(len(bucket), np.int64), np.empty(len(bucket), np.int64)
     seen = np.full(len(rows), -1, np.int64)
     parent = np.arange(len(rows))
     for index in range(len(rows)):
@@ -199,7 +223,8 @@ def join_rows(
                     continue
                 seen[other] = index
                 length = size[rows[other]]
-                if min(length, len(own)) < threshold * max(length, len(own)) - 1e-9:
+                needed = threshold / (1.0 + threshold) * (length + len(own)) - 1e-9
+                if min(length, len(own), rest[entry], after[where]) < needed:
                     continue
                 if mode == LINKS and _root(parent, other) == _root(parent, index):
                     continue
@@ -209,13 +234,12 @@ def join_rows(
                 if mode == LINKS:
                     parent[_root(parent, index)] = _root(parent, other)
                 if found == len(left):
-                    left, right = np.append(left, np.empty_like(left)), np.append(right, np.empty_like(right))
-                    nearness = np.append(nearness, np.empty_like(nearness))
+                    left, right, nearness = _grown(left), _grown(right), _grown(nearness)
                 found -= mode == KEEP and best >= 0
                 left[found], right[found], nearness[found] = rows[other], row, jaccard
                 best, best_jaccard, found = other, jaccard, found + 1
         if mode != KEEP or best < 0:
             for entry in range(offsets[index], offsets[index + 1]):
-                posting[stop[bucket[entry]]] = index
+                posting[stop[bucket[entry]]], after[stop[bucket[entry]]] = index, rest[entry]
                 stop[bucket[entry]] += 1
     return left[:found], right[:found], nearness[:found]

@@ -108,13 +108,13 @@ class TextJoin:
 
         if not 0 < threshold <= 1:
             raise ValueError(f"threshold must be above 0 and at most 1, but got {threshold}")
-        keys, offsets = prefixes(self._rows, self._frequency, threshold)
+        keys, offsets, rest = prefixes(self._rows, self._frequency, threshold)
         order = np.argsort(keys)
         new = np.diff(keys[order], prepend=keys[order][:1]) != 0
         bucket = np.empty(len(keys), np.int64)
         bucket[order] = np.cumsum(new)
         begin = np.concatenate([[0], np.flatnonzero(new), [len(keys)]]).astype(np.int64)
-        left, right, jaccard = join_rows(mode, threshold, self._rows, offsets, bucket, begin)
+        left, right, jaccard = join_rows(mode, threshold, self._rows, offsets, rest, bucket, begin)
         return left, right, jaccard
 
 
