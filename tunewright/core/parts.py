@@ -65,7 +65,7 @@ class Technique(Part):
     """Decides which weights learn, and how fast."""
 
     alias: str | None = Field(
-        None, pattern=r"^[\w.-]+$", description="name of the candidate; needed when a technique appears twice"
+        None, pattern=r"^\w[\w-]*$", description="name of the candidate; needed when a technique appears twice"
     )
     learning_rate: float = Field(1e-4, gt=0, description="peak, reached after warmup_steps")
     warmup_steps: int = Field(5, ge=1, description="steps of linear warm-up; a cosine to zero follows")

@@ -68,6 +68,7 @@ class TuneResult:
 def run(context: Context) -> TuneResult:
     """Train every candidate of the recipe and rank them."""
     from tunewright.tune.candidate import Job, look_at_untuned, train
+    from tunewright.tune.rows import LOWER
 
     settings, folder = context.recipe.tune, context.run.path("tune")
     rows = _rows(context)
@@ -80,7 +81,7 @@ def run(context: Context) -> TuneResult:
     candidates.sort(key=lambda one: (-one["validation"][settings.metric], one["validation"]["loss"]))
     winner = candidates[0]["name"]
     write_json(folder / "leaderboard.json", {"metric": settings.metric, "winner": winner, "candidates": candidates})
-    shutil.rmtree(folder / "lower", ignore_errors=True)
+    shutil.rmtree(folder / LOWER, ignore_errors=True)
     truncated, unreached = _account(context, rows, [job.name for job in jobs])
     return TuneResult(settings.metric, winner, candidates, len(rows), truncated, unreached)
 
@@ -113,12 +114,12 @@ def _rows(context: Context) -> pl.DataFrame:
 
 def _account(context: Context, rows: pl.DataFrame, names: list[str]) -> tuple[int, dict[str, int]]:
     """Ledger lines: every training row is kept, with the times that each candidate's kept weights have learnt from it."""
-    seen = {name: read_parquet(context.run.path("tune", name, "rows.parquet")) for name in names}
-    visits = pl.concat_str(*(pl.lit(f"{name} ") + pl.col(name).cast(pl.String) for name in names), separator=", ")
-    lines = rows.select("row_id", "source", "line").with_columns(seen[name]["visits"].alias(name) for name in names)
-    cut = lines.filter(seen[names[0]]["truncated"])
-    detail = f"to {context.recipe.model.max_length} tokens (model.max_length)"
-    context.ledger.record("tune", "truncated", cut, reason="longer_than_max_length", detail=detail)
-    context.ledger.record("tune", "kept", lines.with_columns(detail=pl.lit("times learnt from: ") + visits))
+    seen = [read_parquet(context.run.path("tune", name, "rows.parquet")) for name in names]
+    visits = pl.DataFrame([one["visits"].alias(name) for name, one in zip(names, seen, strict=True)])
+    times = (pl.lit(f"{name} ") + pl.col(name).cast(pl.String) for name in names)
+    detail = visits.select(pl.lit("times learnt from: ") + pl.concat_str(*times, separator=", ")).to_series()
+    cut, limit = rows.filter(seen[0]["truncated"]), f"to {context.recipe.model.max_length} tokens (model.max_length)"
+    context.ledger.record("tune", "truncated", cut, reason="longer_than_max_length", detail=limit)
+    context.ledger.record("tune", "kept", rows.select("row_id", "source", "line").with_columns(detail=detail))
     context.ledger.close("tune", rows["row_id"], rows["row_id"])
-    return len(cut), {name: int((lines[name] == 0).sum()) for name in names}
+    return len(cut), {name: int((visits[name] == 0).sum()) for name in names}

@@ -30,7 +30,7 @@ from tunewright.tune.batches import Sampler
 from tunewright.tune.checkpoints import STATE, WEIGHTS, learning_weights
 from tunewright.tune.checks import check_gradients, check_outcome
 from tunewright.tune.loop import Loop
-from tunewright.tune.rows import Rows
+from tunewright.tune.rows import LOWER, Rows
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def look_at_untuned(job: Job, report: Report) -> None:
         rows.keep_lower(base, build("techniques", job.spec).frozen_layers(base.model), path.parent)
         with report.task("untuned model") as task:
             look, nll = rows.look(base.model, task)
-        write_json(path, {"look": look, "answer_nll": nll})
+        write_json(path, {"look": look, "answer_nll": [round(value, 6) for value in nll]})
 
 
 def train(job: Job, report: Report) -> dict[str, Any]:
@@ -150,7 +150,7 @@ def _write_evidence(folder: Path, rows: Rows, visits: Any) -> None:
 
 def _tidy(folder: Path, best: int) -> None:
     """Keep the best checkpoint's weights; what only a resumed run needs can go."""
-    shutil.rmtree(folder / "lower", ignore_errors=True)
+    shutil.rmtree(folder / LOWER, ignore_errors=True)
     for checkpoint in folder.glob("checkpoint-*"):
         if checkpoint.name != f"checkpoint-{best}":
             shutil.rmtree(checkpoint)

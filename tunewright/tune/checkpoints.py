@@ -1,8 +1,8 @@
 """Checkpoints from which a run goes on to the bit: weights, optimiser, place, plan and every random state.
 
     checkpoint-40/weights.safetensors     the weights that learn
-                  training.safetensors    AdamW's moments and the random states of torch and numpy
-                  state.json              step, plan (max_steps), best look so far, Python's random state
+                  training.safetensors    AdamW's moments and torch's random state
+                  state.json              step, plan (max_steps), best look so far, random states of Python and numpy
 
 No pickle anywhere. A directory appears whole or not at all. The best and the last are kept.
 """
@@ -22,7 +22,6 @@ from safetensors.torch import load_file, save_file
 from tunewright.core.files import atomic_dir, read_json, write_json
 
 WEIGHTS, TRAINING, STATE = "weights.safetensors", "training.safetensors", "state.json"
-Tensors = dict[str, torch.Tensor]
 
 
 @dataclass
@@ -50,25 +49,19 @@ def learning_weights(model: Any) -> dict[str, torch.nn.Parameter]:
 
 def save(folder: Path, model: Any, optimizer: torch.optim.Optimizer, progress: Progress) -> Path:
     """Write `checkpoint-STEP` below `folder`, then remove all but the best and this one."""
-    weights = learning_weights(model)
     moments = optimizer.state_dict()["state"]
-    training = {
-        f"{name}|{key}": value.detach().clone()
-        for index, name in enumerate(weights)
-        for key, value in moments.get(index, {}).items()
-    }
-    kind, keys, position, has_gauss, gauss = np.random.get_state()
+    training = {f"{index}|{key}": t.detach().clone() for index, own in moments.items() for key, t in own.items()}
     training["random|torch"] = torch.get_rng_state()
-    training["random|numpy"] = torch.from_numpy(np.asarray(keys).astype(np.int64))
+    kind, keys, *rest = np.random.get_state()
+    state = {
+        "progress": asdict(progress),
+        "numpy": [kind, np.asarray(keys).tolist(), *rest],
+        "python": random.getstate(),
+    }
     target = folder / f"checkpoint-{progress.step}"
     with atomic_dir(target) as beside:
-        save_file({name: weight.detach().contiguous() for name, weight in weights.items()}, beside / WEIGHTS)
+        save_file({name: w.detach().contiguous() for name, w in learning_weights(model).items()}, beside / WEIGHTS)
         save_file(training, beside / TRAINING)
-        state = {
-            "progress": asdict(progress),
-            "numpy": [kind, position, has_gauss, gauss],
-            "python": random.getstate(),
-        }
         write_json(beside / STATE, state)
     for other in folder.glob("checkpoint-*"):
         if other not in (target, folder / f"checkpoint-{progress.best_step}"):
@@ -86,19 +79,16 @@ def restore(directory: Path, model: Any, optimizer: torch.optim.Optimizer) -> Pr
     """Put weights, optimiser and every random state back; return the place to go on from."""
     restore_weights(directory, model)
     training, state = load_file(directory / TRAINING), read_json(directory / STATE)
-    moments: dict[int, Tensors] = {}
-    for index, name in enumerate(learning_weights(model)):
-        own = {
-            key: training[f"{name}|{key}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"{name}|{key}" in training
-        }
-        if own:
-            moments[index] = own
+    moments: dict[int, dict[str, torch.Tensor]] = {}
+    for place, tensor in training.items():
+        index, _, key = place.partition("|")
+        if index.isdigit():
+            moments.setdefault(int(index), {})[key] = tensor
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
     torch.set_rng_state(training["random|torch"])
-    kind, position, has_gauss, gauss = state["numpy"]
-    np.random.set_state((kind, training["random|numpy"].numpy().astype(np.uint32), position, has_gauss, gauss))
-    version, numbers, gauss_next = state["python"]
-    random.setstate((version, tuple(numbers), gauss_next))
+    np.random.set_state(tuple(state["numpy"]))
+    version, numbers, gauss = state["python"]
+    random.setstate((version, tuple(numbers), gauss))
     return Progress(**state["progress"])
 
 

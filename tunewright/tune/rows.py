@@ -21,6 +21,8 @@ from tunewright.models.score import score_labels
 from tunewright.models.tree import Tree, answer_log_probs, pack
 from tunewright.tune.batches import stratified
 
+LOWER = ".lower"  # folder for what frozen layers say; gone when a candidate, or the stage, is done
+
 
 class Rows:
     """Prompts, answers and truth of one split, in the order of `frame`."""
@@ -42,7 +44,7 @@ class Rows:
     def keep_lower(self, base: LoadedModel, layers: int, place: Path) -> None:
         """Compute what the lowest `layers` say about a row only once, and keep it below `place`."""
         if layers:
-            self.lower = LowerStates(place / "lower", base.fingerprint, layers)
+            self.lower = LowerStates(place / LOWER, base.fingerprint, layers)
 
     def tree(self, rows: Sequence[int]) -> Tree:
         bodies = [self.tokens.bodies[row] for row in rows]
