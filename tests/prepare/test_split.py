@@ -12,7 +12,7 @@ from tunewright.core.errors import DataError
 from tunewright.core.recipe import SplitSettings
 from tunewright.prepare.split import SPLITS, assign
 from tunewright.text.groups import leak_groups
-from tunewright.text.neardup import near_duplicates
+from tunewright.text.neardup import TextJoin
 
 SHARES = SplitSettings.model_validate({})
 Rows = Callable[..., pl.DataFrame]
@@ -61,7 +61,7 @@ def test_no_near_duplicate_pair_ever_straddles_a_split(texts: list[str], threads
         done = assign(rows["label"], groups, SHARES, 17)
     except DataError:
         assume(False)
-    for left, right in near_duplicates(rows["text"], 0.3).select("left", "right").iter_rows():
+    for left, right in TextJoin(rows["text"]).pairs(0.3).select("left", "right").iter_rows():
         assert done[left] == done[right]
     for thread in ("x", "y"):
         assert done.filter(rows["thread"] == thread).n_unique() <= 1

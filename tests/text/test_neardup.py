@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunewright.text.neardup import TextJoin, clusters, near_duplicates, normalise
+from tunewright.text.neardup import TextJoin, clusters, normalise
 
 THRESHOLDS = [0.3, 0.5, 0.8]
 WORDS = [
@@ -87,7 +87,7 @@ def all_pairs(join: TextJoin, threshold: float) -> dict[tuple[int, int], float]:
 
 
 @pytest.mark.parametrize("threshold", THRESHOLDS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(rows=st.one_of(related_texts(), st.lists(text, max_size=12)))
 def test_pairs_are_exactly_those_of_brute_force(threshold: float, rows: list[str | None]) -> None:
     join = TextJoin(pl.Series(rows, dtype=pl.String))
@@ -95,7 +95,7 @@ def test_pairs_are_exactly_those_of_brute_force(threshold: float, rows: list[str
 
 
 @pytest.mark.parametrize("threshold", THRESHOLDS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(rows=related_texts())
 def test_a_row_is_dropped_only_for_a_kept_row_and_no_two_kept_rows_are_near(
     threshold: float, rows: list[str | None]
@@ -111,7 +111,7 @@ def test_a_row_is_dropped_only_for_a_kept_row_and_no_two_kept_rows_are_near(
 
 
 @pytest.mark.parametrize("threshold", THRESHOLDS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(rows=related_texts())
 def test_components_are_the_connected_sets_of_all_pairs(threshold: float, rows: list[str | None]) -> None:
     near = brute_force(rows, threshold)
@@ -137,7 +137,7 @@ def test_the_same_words_in_other_dress_are_exact_duplicates(one: str, other: str
 
 
 def test_texts_of_one_or_two_words_match_only_themselves() -> None:
-    assert near_duplicates(pl.Series(["ok", "ok then", "OK", "then ok"]), 0.3).rows() == [(0, 2, 1.0)]
+    assert TextJoin(pl.Series(["ok", "ok then", "OK", "then ok"])).pairs(0.3).rows() == [(0, 2, 1.0)]
 
 
 def test_rows_without_words_are_nobodys_duplicates() -> None:
@@ -148,16 +148,15 @@ def test_rows_without_words_are_nobodys_duplicates() -> None:
 
 
 def test_an_edit_in_chinese_is_found_without_spaces() -> None:
-    pairs = near_duplicates(
+    pairs = TextJoin(
         pl.Series(
             [
                 "这款手机的电池很耐用而且屏幕非常清晰",
                 "这款手机的电池很耐用而且屏幕十分清晰",
                 "完全不同的一句话没有任何关系",
             ]
-        ),
-        0.5,
-    )
+        )
+    ).pairs(0.5)
     assert pairs.select("left", "right").rows() == [(0, 1)]
 
 
@@ -177,7 +176,7 @@ def test_a_template_repeated_ten_thousand_times_stays_cheap_and_whole() -> None:
 def test_a_row_of_a_million_words_is_neither_cut_nor_lost() -> None:
     long = [f"w{i}" for i in range(1_000_000)]
     edited = " ".join([*long[:500_000], "edit", *long[500_000:]])
-    pairs = near_duplicates(pl.Series([" ".join(long), "short one here", edited]), 0.8)
+    pairs = TextJoin(pl.Series([" ".join(long), "short one here", edited])).pairs(0.8)
     assert pairs.rows() == [(0, 2, pytest.approx(999_996 / 1_000_001))]
 
 
@@ -198,4 +197,4 @@ def test_no_rows() -> None:
 @pytest.mark.parametrize("threshold", [0, -1, 1.5])
 def test_a_threshold_that_is_no_similarity_is_refused(threshold: float) -> None:
     with pytest.raises(ValueError, match="threshold must be above 0"):
-        near_duplicates(pl.Series(["a"]), threshold)
+        TextJoin(pl.Series(["a"])).pairs(threshold)

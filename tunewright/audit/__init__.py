@@ -78,7 +78,8 @@ class AuditResult:
             [f"{len(read.quarantine):,} could not be read: audit/quarantine.parquet"] if len(read.quarantine) else []
         )
         lines += [f"{len(read.not_selected):,} are left out by data.where"] if len(read.not_selected) else []
-        lines += [self._line(check) for check in self._by_weight() if self.tally[check.part_name()].keys() - {"info"}]
+        checks = {check.part_name(): check for check in self.checks}
+        lines += [self._line(checks[name]) for name, by in self.tally.items() if by.keys() - {"info"}]
         noted = [f"{name} {self.counts[name]:,}" for name, by in self.tally.items() if not by.keys() - {"info"}]
         lines += [f"to know: {', '.join(noted)}"] if noted else []
         return lines + [f"not run: {name} ({why})" for name, why in self.skipped.items()]
@@ -108,16 +109,12 @@ class AuditResult:
         lines = "".join(f"<li>{escape(line)}</li>" for line in self.summary())
         return f"<b>Audit</b><ul>{lines}</ul>{self.findings.head(20)._repr_html_()}"
 
-    def _by_weight(self) -> list[Check]:
-        checks = {check.part_name(): check for check in self.checks}
-        return [checks[name] for name in self.tally]
-
     def _line(self, check: Check) -> str:
         found = self._of(check).filter(pl.col("severity") != "info")
-        rows, said = found["row_id"].drop_nulls().n_unique(), _about(check)
+        rows = found["row_id"].drop_nulls().n_unique()
         if not rows:
             return f"{check.part_name()}: {'; '.join(found['evidence'].head(3))}" + " ..." * (len(found) > 3)
-        return f"{rows:,} {'row' if rows == 1 else 'rows'}: {said} [{check.part_name()}]"
+        return f"{rows:,} {'row' if rows == 1 else 'rows'}: {_about(check)} [{check.part_name()}]"
 
     def _of(self, check: Check) -> pl.DataFrame:
         found = self.findings.filter(pl.col("check") == check.part_name())

@@ -12,6 +12,9 @@ from tunewright.core.optional import require
 from tunewright.text.neardup import KEEP, LINKS
 
 Array = npt.NDArray[Any]
+# Shingles of all rows end to end; where each row begins; how many it has; which rows to join.
+Held = tuple[Array, Array, Array, Array]
+Prefix = tuple[Array, Array]  # of `prefixes`: offsets and rest
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 WORDS = 3
@@ -115,7 +118,7 @@ def count_shingles(shingles: Array, start: Array, size: Array, rows: Array, tabl
 
 
 @kernel
-def prefixes(held: tuple[Array, Array, Array, Array], table: Array, threshold: float) -> Any:
+def prefixes(held: Held, table: Array, threshold: float) -> Any:
     """The keys that row r of `rows` must share one of to be near to another: keys[offsets[r]:offsets[r+1]], rarest first;
     and, for each key, how many shingles that others have too the row has from there on.
 
@@ -150,7 +153,7 @@ def prefixes(held: tuple[Array, Array, Array, Array], table: Array, threshold: f
         for place in range(count):
             keys[offsets[index] + place] = own[place]
             rest[offsets[index] + place] = shared - place
-    return keys, offsets, rest
+    return keys, (offsets, rest)
 
 
 @kernel
@@ -181,15 +184,7 @@ def _root(parent: Array, row: int) -> int:
 
 
 @kernel
-def join_rows(
-    mode: int,
-    threshold: float,
-    held: tuple[Array, Array, Array, Array],
-    offsets: Array,
-    rest: Array,
-    bucket: Array,
-    begin: Array,
-) -> Any:
+def join_rows(mode: int, threshold: float, held: Held, prefix: Prefix, bucket: Array, begin: Array) -> Any:
     """Visit rows in order, compare each with earlier rows that share a key with it; (earlier, row, J) of the pairs wanted.
 
     `joined[b]` postings at the head of bucket b belong to one set, and sets only grow; a row of that set skips them at
@@ -197,7 +192,7 @@ def join_rows(
     KEEP only kept rows are put into buckets. A pair is compared at its first common key only, and not at all when too
     few shingles come after it in either row (the positional filter of PPJoin).
     """
-    shingles, start, size, rows = held
+    (shingles, start, size, rows), (offsets, rest) = held, prefix
     left, right, nearness, found = np.empty(64, np.int64), np.empty(64, np.int64), np.empty(64), 0
     stop = begin[:-1].copy()
     joined = begin[:-1].copy()

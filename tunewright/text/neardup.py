@@ -108,19 +108,14 @@ class TextJoin:
 
         if not 0 < threshold <= 1:
             raise ValueError(f"threshold must be above 0 and at most 1, but got {threshold}")
-        keys, offsets, rest = prefixes(self._rows, self._frequency, threshold)
+        keys, prefix = prefixes(self._rows, self._frequency, threshold)
         order = np.argsort(keys)
         new = np.diff(keys[order], prepend=keys[order][:1]) != 0
         bucket = np.empty(len(keys), np.int64)
         bucket[order] = np.cumsum(new)
         begin = np.concatenate([[0], np.flatnonzero(new), [len(keys)]]).astype(np.int64)
-        left, right, jaccard = join_rows(mode, threshold, self._rows, offsets, rest, bucket, begin)
+        left, right, jaccard = join_rows(mode, threshold, self._rows, prefix, bucket, begin)
         return left, right, jaccard
-
-
-def near_duplicates(texts: pl.Series, threshold: float) -> pl.DataFrame:
-    """`TextJoin(texts).pairs(threshold)`: left, right, jaccard."""
-    return TextJoin(texts).pairs(threshold)
 
 
 def keep_by_label(texts: pl.Series, labels: pl.Series, threshold: float) -> pl.DataFrame:
