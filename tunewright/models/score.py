@@ -64,7 +64,7 @@ def score_labels(
     training = model.training
     model.eval()
     prefix = prefix_states(model, encoded.prefix, lower)
-    for rows in _batches([len(body) + sum(map(len, answers)) for body in encoded.bodies]):
+    for rows in batches([len(body) + sum(map(len, answers)) for body in encoded.bodies], BATCH_TOKENS):
         tree = pack(encoded.prefix, [encoded.bodies[row] for row in rows], [answers] * len(rows))
         nll = -answer_log_probs(model, tree, lower=lower, prefix=prefix).double()
         sums = torch.zeros(2, len(rows) * len(names), dtype=torch.float64)
@@ -77,12 +77,12 @@ def score_labels(
     return LabelScores(names, -label_nll, whole_nll, np.tile([len(answer) for answer in answers], (len(texts), 1)))
 
 
-def _batches(sizes: list[int]) -> Iterator[list[int]]:
-    """Rows in order of length, as many in a batch as fit `BATCH_TOKENS`."""
+def batches(sizes: list[int], limit: int) -> Iterator[list[int]]:
+    """Rows in order of length, as many in a batch as have `limit` tokens together; at least one."""
     batch: list[int] = []
     used = 0
     for row in sorted(range(len(sizes)), key=sizes.__getitem__):
-        if batch and used + sizes[row] > BATCH_TOKENS:
+        if batch and used + sizes[row] > limit:
             yield batch
             batch, used = [], 0
         batch.append(row)
