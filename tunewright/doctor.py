@@ -102,7 +102,8 @@ def _examine_recipe(recipe: Recipe, show_mask: int) -> tuple[dict[str, Any], lis
     ]
     tune = recipe.tune
     workers = min(2, cores(), len(tune.techniques)) if tune.workers == "auto" else tune.workers
-    per_step = sum(lengths) / len(lengths) * tune.per_device_train_batch_size
+    own = sum(map(len, encoded.bodies)) / len(encoded.bodies)
+    per_step = len(encoded.prefix) + own * tune.per_device_train_batch_size  # a step reads the shared prefix once
     for spec in tune.techniques:
         technique = build("techniques", spec)
         try:
