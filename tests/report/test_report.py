@@ -208,7 +208,8 @@ def test_a_label_named_like_a_method_is_looked_up_as_a_label(run: Path) -> None:
 
 
 def test_durations_keep_their_meaning_at_every_size() -> None:
-    assert [duration(one) for one in (0.00002, 0.0213, 7.25, 187.0, None)] == [
+    assert [duration(one) for one in (0.0, 0.00002, 0.0213, 7.25, 187.0, None)] == [
+        "0 s",
         "0.02 ms",
         "21 ms",
         "7.2 s",

@@ -27,7 +27,7 @@ def weights(winner: LoadedModel, candidate: Path, directory: Path) -> str:
             merged(winner.model).save_pretrained(directory)
         return "model"
     for name in ("adapter_config.json", "adapter_model.safetensors"):
-        shutil.copy2(candidate / "adapter" / name, directory / name)
+        shutil.copyfile(candidate / "adapter" / name, directory / name)
     config = read_json(directory / "adapter_config.json")
     here = winner.name in BUNDLED or Path(winner.name).expanduser().exists()
     config["base_model_name_or_path"] = str(winner.directory) if here else winner.name

@@ -54,9 +54,8 @@ def answer(model: Any, tokenizer: Any, prompt: dict[str, Any], text: str) -> lis
     lines = [start + label for label in labels]
     ids = torch.tensor([line + [0] * (width - len(line)) for line in lines])
     mask = torch.tensor([[1] * len(line) + [0] * (width - len(line)) for line in lines])
-    logits = model(input_ids=ids, attention_mask=mask).logits[
-        :, len(start) - 1 - width :
-    ]  # after virtual tokens and prompt
+    keep = width - len(start) + 1  # from the prompt's last token on
+    logits = model(input_ids=ids, attention_mask=mask, logits_to_keep=keep).logits
     scores = []
     for row, label in enumerate(labels):
         likelihood = logits[row, : len(label)].double().log_softmax(-1)

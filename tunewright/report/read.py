@@ -43,7 +43,7 @@ def read_run(directory: Path) -> Json:
         "prepare": summary and _prepare(summary, read("ledger.parquet")),
         "tune": board
         and _tune(board, {one["name"]: read(f"tune/{one['name']}/history.jsonl") for one in board["candidates"]}),
-        "test": test and _test(test, verdict or {}, recipe or {}),
+        "test": test and _test(test, verdict or {}, recipe or {}, board or {"candidates": []}),
         "explain": explained and _explain(explained),
         "release": read("release/manifest.json"),
         "parity": read("release/parity.json"),
@@ -113,9 +113,11 @@ def _smooth(points: list[tuple[float, float]], width: int = 9, most: int = 120) 
     return means[:: max(1, len(means) // most)]
 
 
-def _test(results: Json, verdict: Json, recipe: Json) -> Json:
+def _test(results: Json, verdict: Json, recipe: Json, board: Json) -> Json:
     """Every system on the sealed test, best first; the untuned one, the winner and the best cheap one between them."""
     metric, by_name = results["metric"], {one["name"]: one for one in results["systems"]}
+    for one in board["candidates"]:
+        by_name.get(one["name"], {})["fit_seconds"] = one["train_seconds"]
     for one in results["systems"]:
         one["interval"] = one["intervals"].get(metric, (None, None))
         one["matrix"] = [_shares(cells) for cells in one["confusion"]]
@@ -161,7 +163,7 @@ def _explain(found: Json) -> Json:
         for one in curve
         if one["ci_low"] is not None
     ]
-    found["curves"] = [Curve(chance, "faint", dots=True, band=band), Curve(ours, "winner", dots=True)]
+    found["curves"] = [Curve(chance, "faint", dots=True), Curve(ours, "winner", dots=True, band=band)]
     found["x"] = Scale.around([0, *(one["dropped"] for one in curve)], 5, tight=True)
     found["y"] = Scale.around([0.0, *(value for _, *values in (*ours, *chance, *band) for value in values)], 4)
     return found

@@ -46,6 +46,8 @@ def p_value(value: Any) -> str:
 def duration(seconds: Any) -> str:
     if not _known(seconds):
         return NOT_KNOWN
+    if seconds == 0:
+        return "0 s"
     if seconds < 1:
         return f"{1000 * seconds:.{0 if seconds >= 0.01 else 1 if seconds >= 0.001 else 2}f} ms"
     return f"{seconds:.1f} s" if seconds < 120 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
