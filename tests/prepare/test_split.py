@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from tunewright.core.errors import DataError
-from tunewright.core.recipe import SplitSettings
+from tunewright.core.recipe import DataSettings, SplitSettings
 from tunewright.prepare.split import SPLITS, assign
 from tunewright.text.groups import leak_groups
 from tunewright.text.neardup import TextJoin
@@ -56,7 +56,7 @@ VOCABULARY = ["red", "blue", "green", "old", "new", "big"]
 )
 def test_no_near_duplicate_pair_ever_straddles_a_split(texts: list[str], threads: list[str | None], rows_of: Rows):
     rows = rows_of(texts, [("a", "b")[one % 2] for one in range(len(texts))], thread=threads[: len(texts)])
-    groups = leak_groups(rows, ["thread"], 0.3)
+    groups = leak_groups(rows, DataSettings(path="rows.csv", groups=["thread"]), 0.3)
     try:
         done = assign(rows["label"], groups, SHARES, 17)
     except DataError:

@@ -42,6 +42,7 @@ def test_every_row_is_in_one_split_or_left_with_a_reason(rows_of: Rows, context:
     for name in ("train", "validation", "test"):
         assert read[name].columns[:5] == ["row_id", "source", "line", "text", "label"]
         assert read[name].schema["group"] == pl.Int64
+        assert read[name]["reason"].unique().to_list() == ["theirs"]
         assert not read[name]["text"].str.contains("&amp;|@").any()
     authors = [set(read[name]["author"]) for name in ("train", "validation", "test")]
     assert sum(map(len, authors)) == len(set.union(*authors))

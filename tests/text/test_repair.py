@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tunewright.core.recipe import DataSettings
 from tunewright.text.groups import leak_groups
 from tunewright.text.labels import spellings
 from tunewright.text.pii import KINDS, STRONG, find, luhn, masked, redact
@@ -88,9 +89,14 @@ def test_groups_join_near_texts_and_equal_columns_in_chains():
         {
             "text": ["one two three four five", "one two three four six", "alone here", "far away", "quite another"],
             "thread": ["a", "b", "b", None, ""],
-            "shop": ["1", "2", "3", "4", "4"],
+            "source": ["rows.csv"] * 5,
+            "source_": ["1", "2", "3", "4", "4"],
         }
     )
-    assert leak_groups(rows, [], 0.3).tolist() == [0, 0, 1, 2, 3]
-    assert leak_groups(rows, ["thread"], 0.3).tolist() == [0, 0, 0, 1, 2]
-    assert leak_groups(rows, ["thread", "shop"], 0.3).tolist() == [0, 0, 0, 1, 1]
+
+    def groups(*columns: str) -> list[int]:
+        return leak_groups(rows, DataSettings(path="rows.csv", groups=list(columns)), 0.3).tolist()
+
+    assert groups() == [0, 0, 1, 2, 3]
+    assert groups("thread") == [0, 0, 0, 1, 2]
+    assert groups("thread", "source") == [0, 0, 0, 1, 1], "the file's own column, which is stored as source_"

@@ -80,8 +80,8 @@ class AuditResult:
         lines += [f"{len(read.not_selected):,} are left out by data.where"] if len(read.not_selected) else []
         checks = {check.part_name(): check for check in self.checks}
         lines += [self._line(checks[name]) for name, by in self.tally.items() if by.keys() - {"info"}]
-        noted = [f"{name} {self.counts[name]:,}" for name, by in self.tally.items() if not by.keys() - {"info"}]
-        lines += [f"to know: {', '.join(noted)}"] if noted else []
+        noted = [f"{by['info']:,} {name.replace('_', ' ')}" for name, by in self.tally.items() if by.keys() == {"info"}]
+        lines += [f"to know: {', '.join(noted)} (all of it in audit/findings.parquet)"] if noted else []
         return lines + [f"not run: {name} ({why})" for name, why in self.skipped.items()]
 
     def document(self) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def run(context: Context) -> PrepareResult:
     run, recipe, ledger = context.run, context.recipe, context.ledger
     came_in = read_parquet(run.path("audit", "rows.parquet"))
     rows, steps, left = apply_steps(came_in, context)
-    groups = leak_groups(rows, recipe.data.groups, recipe.prepare.near_duplicate_threshold)
+    groups = leak_groups(rows, recipe.data, recipe.prepare.near_duplicate_threshold)
     split = assign(rows["label"], groups, recipe.prepare.split, recipe.prepare.seed)
     rows = rows.with_columns(group=pl.Series(groups))
     ledger.record("prepare", "kept", rows.select("row_id", "source", "line", detail=split))
@@ -92,8 +92,9 @@ def apply_steps(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, lis
         context.executor,
         lambda: import_module("tunewright.models.load").load_tokenizer(recipe.model.base, report),
     )
-    rows = rows.rename({name: f"{name}_" for name in ("action", "reason", "detail") if name in rows.columns})
-    steps, left = [], [rows.clear().with_columns(action=pl.lit(""), reason=pl.lit(""), detail=pl.lit(""))]
+    clash: dict[str, str] = {name: f"{name}_" for name in ("action", "reason", "detail") if name in rows.columns}
+    said = ("row_id", "action", "reason", "detail")
+    steps, left = [], [rows.clear().rename(clash).with_columns(**dict.fromkeys(said[1:], pl.lit("")))]
     with report.task("preparing the rows", len(recipe.prepare.steps)) as task:
         for spec in recipe.prepare.steps:
             step: Step = plugins.build("steps", spec)
@@ -101,9 +102,7 @@ def apply_steps(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, lis
             for (action,), lines in done.changes.group_by("action", maintain_order=True):
                 context.ledger.record("prepare", str(action), lines)
             gone = done.changes.filter(pl.col("action").is_in(["dropped", "quarantined"]))
-            left.append(
-                rows.join(gone.select("row_id", "action", "reason", "detail"), on="row_id", maintain_order="left")
-            )
+            left.append(rows.rename(clash).join(gone.select(said), on="row_id", maintain_order="left"))
             reasons = done.changes["reason"].value_counts().sort("count", "reason", descending=[True, False])
             steps.append(
                 {
@@ -116,4 +115,4 @@ def apply_steps(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, lis
             )
             rows = done.rows
             task.advance(1, step.part_name())
-    return rows, steps, pl.concat(left)
+    return rows, steps, pl.concat(left, how="diagonal_relaxed")

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from tunewright.core.recipe import DataSettings
+from tunewright.core.rows import RESERVED
 from tunewright.text.neardup import TextJoin, clusters
 
 
-def leak_groups(rows: pl.DataFrame, columns: Sequence[str], threshold: float) -> npt.NDArray[np.int64]:
-    """One number a row, equal for rows linked by near-duplicate texts (Jaccard >= `threshold`) or equal values of a column.
+def leak_groups(rows: pl.DataFrame, data: DataSettings, threshold: float) -> npt.NDArray[np.int64]:
+    """One number a row, equal for rows linked by near-duplicate texts (Jaccard >= `threshold`) or equal `data.groups` values.
 
     Links chain: a near duplicate of a row of my thread is in my group. Null and empty values link nothing.
     """
     links = TextJoin(rows["text"]).links(threshold)
     left, right = [links["left"].to_numpy()], [links["right"].to_numpy()]
-    for name in columns:
+    for given in data.groups:
+        name = {data.text: "text", data.label: "label"}.get(given, f"{given}_" if given in RESERVED else given)
         same = (
             rows.select(pl.col(name).cast(pl.String).alias("value"))
             .with_row_index("row")

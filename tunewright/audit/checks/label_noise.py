@@ -40,7 +40,7 @@ class LabelNoise(Check):
         labels, given = np.unique(rows["label"].to_numpy(), return_inverse=True)
         if len(labels) < 2 or len(rows) < 10 * self.folds:
             return pl.DataFrame()
-        groups = leak_groups(rows, look.recipe.data.groups, look.recipe.prepare.near_duplicate_threshold)
+        groups = leak_groups(rows, look.recipe.data, look.recipe.prepare.near_duplicate_threshold)
         believed = out_of_sample(self._features(rows["text"].to_list()), given, len(labels), groups, self.folds)
         suspect, meant = doubts(given, believed)
         own = believed[np.arange(len(rows)), given]
