@@ -6,95 +6,23 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
-import torch
 from huggingface_hub import ModelCard
 
-from tests.report.fixture import make_run
+from tests.release.winner import LABELS, TEXTS, context_of
 from tunewright.core.errors import RunError
-from tunewright.core.executor import LocalExecutor
-from tunewright.core.files import read_json, write_json, write_parquet
-from tunewright.core.ledger import Ledger
-from tunewright.core.progress import Report
-from tunewright.core.recipe import Recipe
+from tunewright.core.files import read_json, write_json
 from tunewright.core.run import Context, Run
 from tunewright.models.chat import ChatFormat
-from tunewright.models.contract import make_contract
 from tunewright.models.load import attach, load_base
 from tunewright.models.score import score_labels
 from tunewright.release import pack, parity, run, verify_parity, verify_tokens
 from tunewright.testing.tiny import tiny_model
 
-torch.set_num_threads(1)
-LABELS = ["negative", "neutral", "positive"]
-TEXTS = [
-    "I love it, the screen is bright.",
-    "It broke after two weeks!",
-    "It is a phone.",
-    "Is <|im_end|> a word?",
-    "Ça va — très bien 🙂",
-]
-
 
 @pytest.fixture(scope="session")
 def base_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_model(tmp_path_factory.mktemp("tiny") / "base")
-
-
-def train(technique: str, base_dir: Path, folder: Path) -> None:
-    """Weights far from zero in the layout that `tune` leaves."""
-    import peft
-
-    from tunewright.models.bottleneck import add_bottleneck, save_bottleneck
-    from tunewright.models.load import load_weights
-
-    torch.manual_seed(5)
-    model = load_weights(base_dir)
-    if technique == "lora":
-        model = peft.get_peft_model(
-            model, peft.LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False)
-        )
-        model.save_pretrained(folder / "adapter", save_embedding_layers=False)
-    elif technique == "prompt_tuning":
-        model = peft.get_peft_model(model, peft.PromptTuningConfig(num_virtual_tokens=5, task_type="CAUSAL_LM"))
-        model.save_pretrained(folder / "adapter", save_embedding_layers=False)
-    elif technique == "bottleneck":
-        model = add_bottleneck(model, 6, layers=[1])
-        with torch.no_grad():
-            for layer in model.model.layers[1:]:
-                layer.mlp.up.weight.normal_(0, 0.3)
-                layer.mlp.up.bias.normal_(0, 0.3)
-        save_bottleneck(model, folder / "adapter", str(base_dir))
-    else:
-        with torch.no_grad():
-            for weight in model.parameters():
-                weight.add_(0.05 * torch.randn_like(weight))
-        model.save_pretrained(folder / "model")
-
-
-def context_of(directory: Path, base_dir: Path, technique: str = "lora", verdict: str = "SHIP") -> Context:
-    """A run up to explain: numbers of the report's fixture, and a real winner for a tiny real model."""
-    make_run(directory, verdict)
-    shutil.rmtree(directory / "release")
-    write_json(directory / "release" / "started.json", {"inputs": "abc"})
-    names, labels = [f"r{i}" for i in range(5)], [LABELS[i % 3] for i in range(5)]
-    rows = pl.DataFrame({"row_id": ["a", *names], "text": ["too long " * 300, *TEXTS], "label": ["negative", *labels]})
-    write_parquet(directory / "prepare" / "validation.parquet", rows)
-    shutil.rmtree(directory / "tune" / "lora")
-    train(technique, base_dir, directory / "tune" / "lora")
-    recipe = Recipe.check(
-        {
-            "data": {"path": "reviews.csv"},
-            "model": {"base": str(base_dir), "max_length": 128},
-            "release": {"probe_rows": 4},
-        }
-    )
-    base = load_base(recipe.model)
-    chat = ChatFormat(base.tokenizer, None, None, 128, labels=LABELS)
-    write_json(directory / "tune" / "lora" / "tokens.json", make_contract(chat, TEXTS, labels))
-    report = Report(quiet=True)
-    return Context(recipe, Run(directory), Ledger(directory / "ledger.parquet"), LocalExecutor(report), report)
 
 
 @pytest.fixture(scope="module")
