@@ -9,6 +9,7 @@ all (`faithfulness.py`).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -33,12 +34,10 @@ class ExplainResult:
             wrong = next((row for row in document["rows"] if not row["correct"]), None)
             lines += [f"for example: {row['sentence']}" for row in document["rows"][:1]]
             lines += [f"a mistake (the label is {wrong['label']}): {wrong['sentence']}"] if wrong else []
-            lines.append(document["faithfulness"]["text"])
+            lines.append(f"is that so? {document['faithfulness']['text']}")
         return lines
 
     def _repr_html_(self) -> str:
-        from html import escape
-
         return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in self.summary()) + "</ul>"
 
 
@@ -76,7 +75,7 @@ def _scorer(context: Context, winner: str, labels: list[str]) -> Any:
 
 
 def _pool(rows: pl.DataFrame, most: int) -> pl.DataFrame:
-    """At most about `most` rows, the same share of every label, in an order that depends on nothing but the row ids."""
+    """At most about `most` rows, the same share of every label, in an order that the row ids fix."""
     each = -(-most // max(1, rows["label"].n_unique()))
     return rows.sort(pl.col("row_id").hash(seed=17), "row_id").group_by("label", maintain_order=True).head(each)
 

@@ -11,60 +11,49 @@ from tunewright.core.optional import require
 from tunewright.core.run import Run
 
 BUNDLED = {"smollm2-135m": ("HuggingFaceTB/SmolLM2-135M-Instruct", "apache-2.0")}  # its name on the hub and its licence
-KINDS = {"base": "untuned model", "baseline": "baseline", "candidate": "tuned"}
 HUB_METRICS = {"macro_f1": "f1", "accuracy": "accuracy"}
 
 
 def model_card(run: Run, manifest: dict[str, Any]) -> str:
     """README.md of the release that `manifest` describes, from the files of `run`."""
     hub = require("huggingface_hub", "train")
-    results, recipe = read_json(run.path("evaluate", "results.json")), read_json(run.path("resolved.json"))
-    board, prepared = read_json(run.path("tune", "leaderboard.json")), read_json(run.path("prepare", "summary.json"))
+    stages = {
+        "results": "evaluate/results",
+        "board": "tune/leaderboard",
+        "prepared": "prepare/summary",
+        "recipe": "resolved",
+    }
+    told = {name: read_json(run.path(f"{file}.json")) for name, file in stages.items()}
+    title, file = run.directory.resolve().name, Path(told["recipe"]["data"]["path"]).name
     name = manifest["base_model"]["name"]
-    scores = next(one["scores"] for one in results["systems"] if one["name"] == manifest["candidate"])
-    hub_name, license_id = BUNDLED.get(
-        name, (name.rstrip("/").rpartition("/")[2] if Path(name).exists() else name, "other")
-    )
-    data = hub.ModelCardData(
-        model_name=run.directory.resolve().name,
-        base_model=hub_name,
+    base, license_id = BUNDLED.get(name, (Path(name).name if Path(name).exists() else name, "other"))
+    scores = next(one["scores"] for one in told["results"]["systems"] if one["name"] == manifest["candidate"])
+    measured = {metric: kind for metric, kind in HUB_METRICS.items() if metric in scores}
+    where = {
+        "task_type": "text-classification",
+        "dataset_type": "private",
+        "dataset_name": file,
+        "dataset_split": "test",
+    }
+    front = hub.ModelCardData(
+        model_name=title,
+        base_model=base,
         license=license_id,
         license_name="that-of-the-base-model" if license_id == "other" else None,
         library_name="peft" if manifest["kind"] == "adapter" else "transformers",
         pipeline_tag="text-generation",
         tags=[
             "tunewright",
-            "text-classification",
+            where["task_type"],
             manifest["technique"],
-            "approved" if manifest["approved"] else "not-approved",
+            f"{'' if manifest['approved'] else 'not-'}approved",
         ],
-        metrics=[kind for metric, kind in HUB_METRICS.items() if metric in scores],
+        metrics=list(measured.values()),
         eval_results=[
-            hub.EvalResult(
-                task_type="text-classification",
-                dataset_type="private",
-                dataset_name=Path(recipe["data"]["path"]).name,
-                dataset_split="test",
-                metric_type=kind,
-                metric_name=metric,
-                metric_value=round(scores[metric], 4),
-            )
-            for metric, kind in HUB_METRICS.items()
-            if metric in scores
+            hub.EvalResult(metric_type=kind, metric_name=metric, metric_value=round(scores[metric], 4), **where)
+            for metric, kind in measured.items()
         ],
     )
-    card = hub.ModelCard.from_template(
-        data,
-        template_str=files("tunewright.release").joinpath("model_card.md.j2").read_text(encoding="utf-8"),
-        name=run.directory.resolve().name,
-        manifest=manifest,
-        verdict=run.verdict,
-        systems=sorted(results["systems"], key=lambda one: -(one["scores"].get(run.verdict["metric"]) or 0.0)),
-        trained=next(one for one in board["candidates"] if one["name"] == manifest["candidate"]),
-        prepared=prepared,
-        rows={split: sum(counts.values()) for split, counts in prepared["counts"].items()},
-        labels=prepared["labels"],
-        file=Path(recipe["data"]["path"]).name,
-        kinds=KINDS,
-    )
-    return str(card)
+    template = files("tunewright.release").joinpath("model_card.md.j2").read_text(encoding="utf-8")
+    shown = {"title": title, "file": file, "manifest": manifest, "verdict": run.verdict, **told}
+    return str(hub.ModelCard.from_template(front, template_str=template, **shown))

@@ -72,11 +72,17 @@ def axis(scale: Scale) -> Markup:
 def whisker(scale: Scale, value: float, low: float | None, high: float | None, css: str, label: str = "") -> Markup:
     """One system's score as a dot with its interval, on the grid of `scale`."""
     parts = [_line(scale.at(tick), scale.at(tick), 0, 28, "grid") for tick in scale.ticks]
+    return _svg(28, label, [*parts, *_interval(scale, value, low, high, 14, 5.5, css)], "row")
+
+
+def _interval(
+    scale: Scale, value: float, low: float | None, high: float | None, y: float, radius: float, css: str
+) -> list[str]:
+    parts = [f'<circle class="dot {css}" cx="{scale.at(value)}%" cy="{y}" r="{radius}"/>']
     if low is not None and high is not None:
-        parts.append(_line(scale.at(low), scale.at(high), 14, 14, f"whisker {css}"))
-        parts += [_line(scale.at(end), scale.at(end), 9, 19, f"whisker {css}") for end in (low, high)]
-    parts.append(f'<circle class="dot {css}" cx="{scale.at(value)}%" cy="14" r="5.5"/>')
-    return _svg(28, label, parts, "row")
+        ends = [_line(scale.at(end), scale.at(end), y - radius, y + radius, f"whisker {css}") for end in (low, high)]
+        parts = [_line(scale.at(low), scale.at(high), y, y, f"whisker {css}"), *ends, *parts]
+    return parts
 
 
 def difference(value: float, low: float, high: float, needed: float | None, css: str, label: str) -> Markup:
@@ -89,10 +95,7 @@ def difference(value: float, low: float, high: float, needed: float | None, css:
         x = scale.at(place)
         parts.append(_line(x, x, y + 4, 78, kind))
         parts.append(_text(x, y, words, kind, "start" if x < 12 else "end" if x > 88 else "middle"))
-    parts.append(_line(scale.at(low), scale.at(high), 54, 54, f"whisker thick {css}"))
-    parts += [_line(scale.at(end), scale.at(end), 46, 62, f"whisker {css}") for end in (low, high)]
-    parts.append(f'<circle class="dot {css}" cx="{scale.at(value)}%" cy="54" r="8"/>')
-    return _svg(98, label, parts)
+    return _svg(98, label, [*parts, *_interval(scale, value, low, high, 54, 8, f"{css} thick")])
 
 
 @dataclass(frozen=True)
