@@ -9,13 +9,22 @@ import yaml
 
 from tunewright.core.executor import LocalExecutor
 from tunewright.core.ledger import Ledger
+from tunewright.core.parts import Metric
 from tunewright.core.progress import Report
 from tunewright.core.recipe import Recipe
 from tunewright.core.run import Context, Run
+from tunewright.core.score import Predictions
 
 LABELS = ["bad", "good"]
 GOOD = ["I love it", "great phone, bright screen", "so good", "works well all day", "the best that I have had"]
 BAD = ["it broke", "the worst, do not buy", "bad battery", "dead after two weeks", "I want my money back"]
+
+
+class LongestLabel(Metric):
+    """A user's own metric."""
+
+    def compute(self, predictions: Predictions) -> int:
+        return max(map(len, predictions.labels))
 
 
 def rows(split: str, copies: int) -> pl.DataFrame:

@@ -17,7 +17,7 @@ import pytest
 
 from tests.evaluate.small_run import change_recipe, context_of, rows
 from tunewright import evaluate
-from tunewright.core.errors import RunError
+from tunewright.core.errors import DataError, RunError
 from tunewright.core.files import read_json, read_parquet, write_json
 from tunewright.core.run import Run
 from tunewright.core.seal import seal_test
@@ -106,7 +106,7 @@ def test_rows_cut_to_the_prompt_are_counted(run: Path) -> None:
     test = rows("test", 4).with_columns(text=pl.when(pl.col("line") == 2).then(pl.lit("word " * 300)).otherwise("text"))
     seal_test(Run(run), test)
     result = evaluate.run(change_recipe(run, baselines=["majority"]))
-    assert "1 test rows were cut" in result.summary()[-1]
+    assert any("1 of 40 test rows were cut" in gate.text for gate in result.verdict.gates)
     lines = read_parquet(run / "ledger.parquet").filter(stage="evaluate", action="truncated")
     assert lines["row_id"].to_list() == ["test0"]
 
@@ -148,6 +148,21 @@ def test_a_changed_test_split_is_refused(run: Path) -> None:
     rows("test", 3).write_parquet(run / "prepare" / "test.parquet")
     with pytest.raises(RunError, match="not the test split that was sealed"):
         evaluate.run(context_of(run))
+
+
+def test_an_empty_test_split_is_refused(run: Path) -> None:
+    seal_test(Run(run), rows("test", 4).head(0))
+    with pytest.raises(DataError, match="no rows to judge by"):
+        evaluate.run(context_of(run))
+
+
+def test_a_metric_from_elsewhere_is_computed(run: Path) -> None:
+    result = evaluate.run(
+        change_recipe(run, baselines=["majority"], metrics=["tests.evaluate.small_run.LongestLabel", "macro_f1"])
+    )
+    first = result.results["systems"][0]
+    assert first["scores"]["tests.evaluate.small_run.LongestLabel"] == 4
+    assert "perplexity" not in first["scores"]
 
 
 def test_other_tokens_than_in_training_do_not_ship(run: Path) -> None:

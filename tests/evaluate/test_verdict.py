@@ -91,7 +91,7 @@ def test_a_certain_gain_below_the_one_asked_for_does_not_ship() -> None:
     found = verdict(rows=20_000, base=0.7, tuned=0.74)
     assert found.ci_low > 0
     assert found.verdict == "DON'T SHIP"
-    assert "15% is asked for" in gate(found, "beats_base").text
+    assert "where +15% is asked for" in gate(found, "beats_base").text
 
 
 def test_too_few_rows_are_inconclusive_and_say_how_many_are_needed() -> None:

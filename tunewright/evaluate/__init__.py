@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tunewright.core.errors import DataError
 from tunewright.core.files import fingerprint, read_json, read_parquet, sha256_file, write_json, write_parquet
 from tunewright.core.plugins import build, names
 from tunewright.core.run import Context
@@ -32,15 +33,13 @@ BASE = "base_zero_shot"
 
 @dataclass(frozen=True)
 class EvaluateResult:
-    """The verdict, what `results.json` holds, and how many test rows were cut to fit the prompt."""
+    """The verdict and what `results.json` holds."""
 
     verdict: Verdict
     results: dict[str, Any]
-    truncated: int
 
     def summary(self) -> list[str]:
-        cut = [f"{self.truncated} test rows were cut to model.max_length."] if self.truncated else []
-        return [*self.results["story"], *cut]
+        return list(self.results["story"])
 
     def _repr_html_(self) -> str:
         return "".join(f"<p>{escape(line)}</p>" for line in self.summary())
@@ -52,15 +51,14 @@ def run(context: Context) -> EvaluateResult:
     from tunewright.evaluate.verdict import System
 
     recipe, run, ledger = context.recipe, context.run, context.ledger
-    board, labels = (
-        read_json(run.path("tune", "leaderboard.json")),
-        read_json(run.path("prepare", "summary.json"))["labels"],
-    )
-    train = read_parquet(run.path("prepare", "train.parquet"))
+    board = read_json(run.path("tune", "leaderboard.json"))
+    labels = read_json(run.path("prepare", "summary.json"))["labels"]
     weights = {one["name"]: _weights(context, one["name"]) for one in board["candidates"]}
     test, openings = open_test(run, "evaluate", fingerprint(weights))
-    entrants = _entrants(context, board, weights, fingerprint([train["row_id"].to_list(), test["row_id"].to_list()]))
-    task = LabelTask(train, test.drop("label"), labels)
+    if test.is_empty():
+        raise DataError("prepare/test.parquet has no rows to judge by. Add rows, or raise prepare.split.test.")
+    entrants = _entrants(context, board, weights)
+    task = LabelTask(read_parquet(run.path("prepare", "train.parquet")), test.drop("label"), labels)
     answers = score_all(Job(entrants, recipe, task, run.path("evaluate", "systems")), context.executor)
     truth = np.array([labels.index(label) for label in test["label"]], dtype=np.int64)
     systems = []
@@ -71,7 +69,7 @@ def run(context: Context) -> EvaluateResult:
             raw = replace(found, predicted=found.uncalibrated, probabilities=None)
             systems.append(System(f"{one.name}_uncalibrated", "baseline", raw, one.uses_model))
     contract, cut = _prompts(context, board["winner"], labels, test)
-    result = _judge(context, test, systems, board["winner"], openings, contract, len(cut))
+    result = _judge(context, test, systems, board["winner"], openings, contract)
     detail = f"to {recipe.model.max_length} tokens (model.max_length)"
     ledger.record("evaluate", "truncated", cut, reason="longer_than_max_length", detail=detail)
     ledger.record("evaluate", "kept", test, reason="scored")
@@ -86,12 +84,13 @@ def _weights(context: Context, candidate: str) -> list[str]:
     ]
 
 
-def _entrants(context: Context, board: dict[str, Any], weights: dict[str, list[str]], rows: str) -> list[Entrant]:
+def _entrants(context: Context, board: dict[str, Any], weights: dict[str, list[str]]) -> list[Entrant]:
     """The untuned model (always), the other baselines of the recipe, and all candidates."""
     from tunewright.evaluate.systems import Entrant
 
     recipe, chosen = context.recipe, context.recipe.evaluate.baselines
     specs = {BASE: BASE} | {build("baselines", spec).part_name(): spec for spec in _named("baselines", chosen)}
+    rows = [sha256_file(context.run.path("prepare", f"{split}.parquet")) for split in ("train", "test")]
     asked = [recipe.model.model_dump(), recipe.data.instruction, recipe.evaluate.metric, rows]
     entrants = []
     for name, spec in specs.items():
@@ -116,14 +115,15 @@ def _prompts(context: Context, winner: str, labels: list[str], test: pl.DataFram
 
     model, tokenizer = context.recipe.model, load_tokenizer(context.recipe.model.base, context.report)
     broken = check(read_json(context.run.path("tune", winner, "tokens.json")), tokenizer)
-    text = broken or "Prompts, loss masks and end token are those of training."
     fmt = ChatFormat(tokenizer, context.recipe.data.instruction, model.system, model.max_length, labels=labels)
     cut = test.filter(np.array(fmt.encode(test["text"].to_list()).truncated, dtype=bool))
+    text = broken or "Prompts, loss masks and end token are those of training."
+    text += f" {len(cut)} of {len(test)} test rows were cut to {model.max_length} tokens (model.max_length)."
     return Gate("token_contract", broken is None, broken, None, text), cut
 
 
 def _judge(
-    context: Context, test: pl.DataFrame, systems: list[System], winner: str, openings: int, contract: Gate, cut: int
+    context: Context, test: pl.DataFrame, systems: list[System], winner: str, openings: int, contract: Gate
 ) -> EvaluateResult:
     """Scores, paired tests and verdict, written to the run directory."""
     from tunewright.evaluate import results
@@ -132,9 +132,9 @@ def _judge(
 
     settings, folder = context.recipe.evaluate, context.run.path("evaluate")
     labels, groups = systems[0].predictions.labels, test["group"].to_numpy()
-    metric = build("metrics", settings.metric)
-    others = [build("metrics", spec) for spec in _named("metrics", settings.metrics)]
-    metrics = list({one.part_name(): one for one in (metric, *others)}.values())
+    always = [settings.metric, "per_class", "confusion_matrix"]
+    parts = [build("metrics", spec) for spec in [*always, *_named("metrics", settings.metrics)]]
+    metrics, metric = list({one.part_name(): one for one in parts}.values()), parts[0]
     confidence = corrected_confidence(settings.ship_if.confidence, openings)
     with context.report.task("intervals and tests"):
         verdict = judge(metric, systems, winner, groups, settings.ship_if, openings, contract)
@@ -162,4 +162,4 @@ def _judge(
     write_parquet(folder / "scores.parquet", results.score_rows(test, systems))
     write_json(folder / "results.json", document)
     write_json(folder / "verdict.json", asdict(verdict))
-    return EvaluateResult(verdict, document, cut)
+    return EvaluateResult(verdict, document)

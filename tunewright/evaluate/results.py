@@ -30,16 +30,18 @@ def interval(metric: SummedMetric, system: System, groups: Ints, confidence: flo
 def entry(system: System, metrics: Sequence[Any], groups: Ints, confidence: float) -> dict[str, Any]:
     """One line of the leaderboard. Times are of batches, with whatever ran beside them."""
     answers = system.predictions
-    summed = [one for one in metrics if isinstance(one, SummedMetric) and one.compute(answers) is not None]
+    found = {one.part_name(): one.compute(answers) for one in metrics}
+    summed = [one for one in metrics if isinstance(one, SummedMetric) and found[one.part_name()] is not None]
     limits = {one.part_name(): _plain(interval(one, system, groups, confidence)) for one in summed}
+    tables = {name: value for name, value in found.items() if isinstance(value, list | dict)}
     seconds = answers.predict_seconds
     return {
         "name": system.name,
         "kind": system.kind,
-        "scores": {one.part_name(): one.compute(answers) for one in metrics if isinstance(one, SummedMetric)},
+        "scores": {name: value for name, value in found.items() if name not in tables},
         "intervals": {name: [one["low"], one["high"]] for name, one in limits.items()},
-        "per_class": build("metrics", "per_class").compute(answers),
-        "confusion": build("metrics", "confusion_matrix").compute(answers),
+        "confusion": tables.pop("confusion_matrix"),
+        **tables,
         "fit_seconds": answers.fit_seconds,
         "seconds": seconds,
         "milliseconds_per_row": 1000 * seconds / len(groups),

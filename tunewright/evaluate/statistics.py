@@ -25,6 +25,7 @@ special: Any = require("scipy.special", "audit")
 
 Statistic = Callable[[Floats], Floats]
 CELLS = 4_000_000  # largest intermediate array of a block of resamples (32 MB)
+DRAWS = 100_000_000  # numbers drawn for one interval: a few seconds
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,10 @@ def bootstrap(
         estimate = float(statistic(sample.total[None])[0])
         if not math.isfinite(estimate):
             return Interval(estimate, low, high, math.inf, "not defined")
-        draws = sample.resample(statistic, resamples, seed)
+        most = DRAWS // len(
+            sample.counts
+        )  # evidence of many different rows, as of perplexity: fewer, never under 1,000
+        draws = sample.resample(statistic, min(resamples, max(1_000, most)), seed)
         draws = np.where(np.isnan(draws), estimate, draws)
         if np.ptp(draws) < 1e-12:
             reach = (high - low) / sample.patterns.shape[1] * sample.unseen(confidence)

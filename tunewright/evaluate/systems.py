@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,14 +42,12 @@ class Entrant:
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker needs to let `entrants` answer, one after the other, into `folder`. `techniques` of all candidates
-    tell the untuned model which of its layers' output to keep for them."""
+    """What a worker needs to let `entrants` answer, one after the other, into `folder`."""
 
     entrants: list[Entrant]
     recipe: Recipe
     task: LabelTask
     folder: Path
-    techniques: list[PartSpec] = field(default_factory=list)
 
     def path(self, entrant: Entrant) -> Path:
         return self.folder / f"{entrant.name}.parquet"
@@ -65,9 +63,7 @@ def score_all(job: Job, executor: LocalExecutor) -> dict[str, Predictions]:
     models = sorted((one for one in missing if one.uses_model), key=lambda one: one.kind != "base")
     cheap = [one for one in missing if not one.uses_model]
     batches = [[one] for one in models[:1]] + [cheap] * bool(cheap) + [[one] for one in models[1:]]
-    techniques = [one.spec for one in missing if one.kind == "candidate"]
-    jobs = [replace(job, entrants=batch, techniques=techniques) for batch in batches]
-    executor.map(score, jobs, workers=min(2, cores()))
+    executor.map(score, [replace(job, entrants=batch) for batch in batches], workers=min(2, cores()))
     shutil.rmtree(job.folder / "lower", ignore_errors=True)
     found = {one.name: read_answers(job.path(one), one.fingerprint) for one in job.entrants}
     return {name: answers for name, answers in found.items() if answers is not None}
@@ -75,13 +71,9 @@ def score_all(job: Job, executor: LocalExecutor) -> dict[str, Predictions]:
 
 def score(job: Job, report: Report) -> None:
     """Let each entrant of `job` answer and keep its answers; runs in a worker."""
+    from tunewright.models.load import load_tokenizer
 
-    def tokenizer() -> Any:
-        from tunewright.models.load import load_tokenizer
-
-        return load_tokenizer(job.recipe.model.base, report)
-
-    look = Look(job.recipe, report, LocalExecutor(report), tokenizer)
+    look = Look(job.recipe, report, LocalExecutor(report), lambda: load_tokenizer(job.recipe.model.base, report))
     for one in job.entrants:
         if one.kind == "baseline":
             found = build("baselines", one.spec).predict(job.task, look)
@@ -97,7 +89,7 @@ def _share_layers(one: Entrant, job: Job, look: Look) -> Predictions:
     from tunewright.models.load import attach, load_base
 
     base = load_base(job.recipe.model, look.report)
-    specs = job.techniques if one.kind == "base" else [one.spec]
+    specs = job.recipe.tune.techniques if one.kind == "base" else [one.spec]
     frozen = Counter(build("techniques", spec).frozen_layers(base.model) for spec in specs)
     frozen.pop(0, None)
     layers = [count for count, _ in frozen.most_common(1)]

@@ -138,8 +138,9 @@ def _beats(name: str, one: Comparison, p_value: float, wanted: float, confidence
     gap, gain = one.difference, one.relative
     known = math.isfinite(gain.estimate)
     text = f"{gap.estimate:+.3f} against {one.first}"
-    text += f", a relative gain of {gain.estimate:.0%} where {wanted:.0%} is asked for" if known and wanted else ""
     text += f" ({100 * confidence:.4g}% interval {gap.low:+.3f} to {gap.high:+.3f}, p = {p_value:.2g})"
+    if known and wanted:
+        text += f", or {gain.estimate:+.0%} ({gain.low:+.0%} to {gain.high:+.0%}) where {wanted:+.0%} is asked for"
     passed: bool | None = None
     if gap.high < 0 or (known and gain.high < wanted):
         passed, text = False, f"{text}: {'worse' if gap.high < 0 else 'surely less than asked for'}."

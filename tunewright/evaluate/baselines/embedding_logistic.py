@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 from tunewright.core.parts import Baseline, Look
 from tunewright.core.score import LabelTask, Predictions
 from tunewright.evaluate.fitting import embedded, logistic
@@ -13,6 +11,4 @@ class EmbeddingLogistic(Baseline):
 
     def predict(self, task: LabelTask, look: Look) -> Predictions:
         train, test, each = embedded(task, look)
-        found = logistic(task, train, test, look)
-        fit, predict = found.fit_seconds + each * len(train), found.predict_seconds + each * len(test)
-        return replace(found, fit_seconds=fit, predict_seconds=predict)
+        return logistic(task, train, test, look, each * len(train), each * len(test))
