@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.report.fixture import HOSTILE, LABELS, make_run
+from tunewright import report
 from tunewright.core.files import read_json, write_json
 from tunewright.report import write_report
 from tunewright.report.words import duration
@@ -216,3 +217,25 @@ def test_durations_keep_their_meaning_at_every_size() -> None:
         "3 min 7 s",
         "–",
     ]
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    red, green, blue = (one / 12.92 if one <= 0.04 else ((one + 0.055) / 1.055) ** 2.4 for one in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_text_has_the_contrast_that_wcag_asks_for(scheme: int) -> None:
+    style = (Path(report.__file__).parent / "report.css").read_text()
+    block = style.split(":root {")[1 + scheme].split("}")[0]
+    colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block))
+    pairs = [
+        (ink, ground)
+        for ink in ("ink", "soft", "accent", "base", "good", "bad", "unsure")
+        for ground in ("paper", "card")
+    ]
+    pairs += [("bad", "bad-wash"), ("unsure", "unsure-wash"), ("accent", "accent-wash"), ("soft", "sunk")]
+    for ink, ground in pairs:
+        dark, bright = sorted(luminance(colours[one]) for one in (ink, ground))
+        assert (bright + 0.05) / (dark + 0.05) >= 4.5, (ink, ground)

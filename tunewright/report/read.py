@@ -5,6 +5,7 @@ The result is plain data: `{"name": "reviews", "verdict": {...} | None, "audit":
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def read_run(directory: Path) -> Json:
     )
     return {
         "name": directory.resolve().name,
-        "directory": str(directory),
+        "directory": shlex.quote(str(directory)),
         "recipe": recipe,
         "done": done,
         "missing": [stage for stage in STAGES if not done[stage]],
