@@ -243,6 +243,13 @@ def test_long_text_counts_tokens_of_the_models_own_prompt(rows_of: Rows, look: L
     assert found["evidence"][0].startswith(f"{lengths[fits + 1]} tokens where {room} fit: good good")
 
 
+@pytest.mark.parametrize(
+    "texts", [[chr(0x4E00 + one) * 5 for one in range(60)], ["🙂"] * 60, [f"w{one}" for one in range(60)]]
+)
+def test_rows_without_common_words_are_no_crash(texts: list[str | None], rows_of: Rows, look: Look):
+    assert found_by("label_noise", rows_of(texts, ["a", "b"] * 30), look).columns
+
+
 def test_rows_that_all_belong_together_are_not_doubted():
     from tunewright.audit.checks.label_noise import doubts, out_of_sample
 

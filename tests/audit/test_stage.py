@@ -123,3 +123,10 @@ def test_rows_are_hostile_text_in_a_notebook():
     shown = audit_frame(frame, checks=["html_remnants", "too_few_rows"])._repr_html_()
     assert "<script>" not in shown
     assert "<img" not in shown
+
+
+def test_evidence_never_spreads_personal_data():
+    frame = pl.DataFrame({"text": ["write to jo@firm.example"] * 2, "label": ["a", "b"]})
+    found = audit_frame(frame, checks=["exact_duplicates", "conflicting_labels", "personal_data"]).findings
+    assert len(found) == 5
+    assert not found["evidence"].str.contains("firm.example", literal=True).any()

@@ -30,6 +30,7 @@ from tunewright.core.progress import Report
 from tunewright.core.recipe import PartSpec, Recipe
 from tunewright.core.rows import ReadResult, read_rows
 from tunewright.core.run import Context
+from tunewright.text.pii import redact
 
 WORST = 5
 DEFAULTS = {"field": "text", "score": 1.0}  # of a finding whose check does not say
@@ -181,7 +182,9 @@ def audit_rows(read: ReadResult, recipe: Recipe, report: Report, executor: Local
             except EnvironmentProblem as problem:
                 skipped[check.part_name()] = str(problem)
             task.advance(1, check.part_name())
-    return AuditResult(read, pl.concat(found), tuple(checks), skipped, recipe.audit.fail_on)
+    every = pl.concat(found)
+    every = every.with_columns(evidence=redact(every["evidence"])["text"])  # evidence ends up in reports and mails
+    return AuditResult(read, every, tuple(checks), skipped, recipe.audit.fail_on)
 
 
 def _about(check: Check) -> str:

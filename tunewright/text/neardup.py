@@ -52,9 +52,8 @@ class TextJoin:
 
         texts = texts.cast(pl.String).fill_null("")
         with ThreadPoolExecutor(min(cores(), 4)) as pool:
-            parts = list(
-                pool.map(lambda cut: shingle_rows(*_bytes(texts[slice(*cut)])), _chunks(texts.str.len_bytes()))
-            )
+            stretches = _chunks(texts.str.len_bytes())
+            parts = list(pool.map(lambda cut: shingle_rows(*_bytes(texts[slice(*cut)])), stretches))
         shingles, sizes, words = (np.concatenate(part) for part in zip(*parts, strict=True))
         self.first = _first_with_same(words, sizes > 0)
         alone = self.first == np.arange(len(texts))

@@ -140,16 +140,20 @@ def masked(value: str) -> str:
     return value[:1] + re.sub(r"\w", "•", value[1:])
 
 
-def redact(texts: pl.Series, kinds: Sequence[Kind], region: str, allow: Sequence[str]) -> pl.DataFrame:
-    """Rows with sure finds: row, text with each find replaced by '<KIND>', said ('email 2, phone 1')."""
-    changed = []
+def redact(
+    texts: pl.Series, kinds: Sequence[Kind] = KINDS, region: str = "US", allow: Sequence[str] = ()
+) -> pl.DataFrame:
+    """Each text with sure finds replaced by '<KIND>', and what was `found` ('email 2, phone 1'; null for nothing)."""
     sure = find(texts, kinds, region, allow).filter(pl.col("confidence") >= STRONG)
+    redacted: list[str | None] = texts.to_list()
+    found: list[str | None] = [None] * len(texts)
     for part in sure.partition_by("row", maintain_order=True):
         row, at, pieces = part["row"][0], 0, []
         for kind, start, end in part.select("kind", "start", "end").iter_rows():
             pieces += [texts[row][at:start], f"<{kind.upper()}>"]
             at = end
-        counts = part["kind"].value_counts().sort("kind").iter_rows()
-        said = ", ".join(f"{kind} {number}" for kind, number in counts)
-        changed.append((row, "".join(pieces) + texts[row][at:], said))
-    return pl.DataFrame(changed, {"row": pl.UInt32, "text": pl.String, "said": pl.String}, orient="row")
+        redacted[row] = "".join(pieces) + texts[row][at:]
+        found[row] = ", ".join(
+            f"{kind} {number}" for kind, number in part["kind"].value_counts().sort("kind").iter_rows()
+        )
+    return pl.DataFrame({"text": redacted, "found": found}, schema={"text": pl.String, "found": pl.String})

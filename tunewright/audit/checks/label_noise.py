@@ -18,7 +18,10 @@ from pydantic import Field
 from tunewright.audit.checks._shared import excerpt
 from tunewright.core.optional import require
 from tunewright.core.parts import Check, Look
+from tunewright.text.neardup import normalise
+from tunewright.text.repair import empty
 
+MOST_WORK = 1_000_000  # rows times classes: about half a minute
 Ints = npt.NDArray[np.intp]
 Floats = npt.NDArray[np.float64]
 
@@ -30,13 +33,14 @@ class LabelNoise(Check):
     features: Literal["words", "embedding"] = Field("words", description="TF-IDF of words, or a sentence model (slow)")
     folds: int = Field(5, ge=2, description="parts for cross-validation")
     most: float = Field(0.05, gt=0, le=1, description="share of the rows shown at most, the most doubtful first")
-    sample: int = Field(20_000, ge=1, description="rows looked at, at most")
+    sample: int = Field(20_000, ge=1, description="rows looked at, at most; fewer when there are over 50 classes")
 
     def run(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         from tunewright.text.groups import leak_groups
 
-        rows = rows.filter(pl.col("text").is_not_null())
-        rows = rows.sample(min(self.sample, len(rows)), seed=0)
+        rows = rows.filter(~empty(pl.col("text")))
+        most = MOST_WORK // max(1, rows["label"].n_unique())
+        rows = rows.sample(min(self.sample, len(rows), most), seed=0)
         labels, given = np.unique(rows["label"].to_numpy(), return_inverse=True)
         if len(labels) < 2 or len(rows) < 10 * self.folds:
             return pl.DataFrame()
@@ -66,7 +70,8 @@ class LabelNoise(Check):
 
             return embed(texts)
         vectorizer = require("sklearn.feature_extraction.text", "audit").TfidfVectorizer
-        return vectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True, max_features=50_000).fit_transform(texts)
+        words = {"preprocessor": normalise, "token_pattern": r"\w+|[^\w\s]+", "ngram_range": (1, 2)}
+        return vectorizer(**words, sublinear_tf=True, max_features=50_000).fit_transform(texts)
 
 
 def out_of_sample(features: Any, given: Ints, classes: int, groups: Any, folds: int) -> Floats:

@@ -20,15 +20,12 @@ class Language(Check):
     sample: int = Field(5_000, ge=1, description="rows looked at, at most")
     min_characters: int = Field(40, ge=1, description="shorter texts are not judged")
     probability: float = Field(0.8, gt=0, le=1, description="how sure the identification must be")
-    main: float = Field(
-        0.8, gt=0, le=1, description="below this share of the commonest language the rows count as mixed"
-    )
+    main: float = Field(0.8, gt=0, le=1, description="share of the commonest language below which rows count as mixed")
 
     def run(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         words = pl.col("text").fill_null("").str.replace_all(TAG, " ").str.replace_all(r"\S*(?:://|@)\S*", " ")
-        looked = rows.select("row_id", "text", words=words).filter(
-            pl.col("words").str.len_chars() >= self.min_characters
-        )
+        long = words.str.len_chars() >= self.min_characters
+        looked = rows.filter(long).select("row_id", "text", words=words)
         looked = looked.sample(min(self.sample, len(looked)), seed=0)
         known = pl.DataFrame(identify(looked["words"]), schema={"code": pl.String, "score": pl.Float64}, orient="row")
         looked = looked.hstack(known)

@@ -12,9 +12,7 @@ class LeakingLabel(Check):
     """A word, or the label itself, that alone gives the label away in a large part of a class."""
 
     coverage: float = Field(0.5, gt=0, le=1, description="a word in at least this share of a class is suspicious ...")
-    precision: float = Field(
-        0.98, gt=0, le=1, description="... when at least this share of the rows with it are of that class"
-    )
+    precision: float = Field(0.98, gt=0, le=1, description="... when this share of the rows with it are of that class")
     min_rows: int = Field(20, ge=1, description="rows that a word must stand in")
     sample: int = Field(50_000, ge=1, description="rows looked at, at most")
 
@@ -23,23 +21,17 @@ class LeakingLabel(Check):
         seen = seen.select("label", text=pl.col("text").fill_null("").str.to_lowercase())
         sizes = seen["label"].value_counts(name="size")
         words = seen.select("label", word=pl.col("text").str.extract_all(r"[\w'’-]+").list.unique()).explode("word")
-        phrases = [
-            seen.filter(pl.col("text").str.contains(label.lower(), literal=True)).select(
-                "label", word=pl.lit(label.lower())
-            )
-            for label in sizes["label"].sort().to_list()[:100]
-            if " " in label.strip()
-        ]
+        several = [label.lower() for label in sizes["label"].sort().to_list()[:100] if " " in label.strip()]
+        holding = {label: seen.filter(pl.col("text").str.contains(label, literal=True)) for label in several}
+        phrases = [part.select("label", word=pl.lit(label)) for label, part in holding.items()]
         counts = pl.concat([words.drop_nulls(), *phrases]).group_by("word", "label").len("rows")
         counts = counts.with_columns(everywhere=pl.col("rows").sum().over("word")).join(sizes, on="label")
         share, purity = pl.col("rows") / pl.col("size"), pl.col("rows") / pl.col("everywhere")
         by_chance = pl.col("size") / max(1, len(seen))
         telling = (share >= self.coverage) & (purity >= self.precision) & (purity > (1 + by_chance) / 2)
-        found = counts.filter((pl.col("rows") >= self.min_rows) & telling).sort(
-            share * purity, "word", descending=[True, False]
-        )
+        found = counts.filter((pl.col("rows") >= self.min_rows) & telling)
         said = "{} stands in {}% of the rows labelled {}, and {}% of the rows with it have that label"
-        return found.select(
+        return found.sort(share * purity, "word", descending=[True, False]).select(
             evidence=pl.format(said, "word", (100 * share).round().cast(int), "label", (100 * purity).round(1)),
             score=share * purity,
             suggested_fix=pl.lit("remove it from the text"),

@@ -20,12 +20,10 @@ class LongText(Check):
         form = ChatFormat(look.tokenizer(), look.recipe.data.instruction, model.system, model.max_length, labels=labels)
         maybe = rows.filter(pl.col("text").str.len_bytes() > form.room)  # a token is at least one byte
         cut = maybe.filter(pl.Series(form.encode(maybe["text"].to_list()).truncated, dtype=pl.Boolean))
-        tokens = (
-            [len(ids) for ids in form.tokenizer(cut["text"].to_list(), add_special_tokens=False)["input_ids"]]
-            if len(cut)
-            else []
-        )
-        return cut.with_columns(tokens=pl.Series(tokens, dtype=pl.Int64)).select(
+        if cut.is_empty():
+            return pl.DataFrame()
+        tokens = form.tokenizer(cut["text"].to_list(), add_special_tokens=False)["input_ids"]
+        return cut.with_columns(tokens=pl.Series(map(len, tokens))).select(
             "row_id",
             evidence=pl.format("{} tokens where {} fit: {}", "tokens", pl.lit(form.room), excerpt()),
             score=1 - form.room / pl.col("tokens"),

@@ -15,14 +15,9 @@ class TooFewRows(Check):
 
     def run(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         counts = rows["label"].value_counts().sort("count", "label").rows()
-        found = [
-            (
-                f"{label!r} has {count} rows" + (", but train, validation and test need one each" if count < 3 else ""),
-                count < 3,
-            )
-            for label, count in counts
-            if count < self.min_rows
-        ]
+        fatal = ", but train, validation and test need one each"
+        few = [(label, count) for label, count in counts if count < self.min_rows]
+        found = [(f"{label!r} has {count} rows{fatal if count < 3 else ''}", count < 3) for label, count in few]
         if len(counts) == 1:
             found.append((f"every row is labelled {counts[0][0]!r}: there is nothing to tell apart", True))
         frame = pl.DataFrame(found, schema={"evidence": pl.String, "fatal": pl.Boolean}, orient="row")

@@ -18,8 +18,6 @@ class RedactPii(Step):
     allow: list[str] = Field([], description="values, or ends of values such as '@ourfirm.com', that stay")
 
     def run(self, rows: pl.DataFrame, look: Look) -> StepResult:
-        redacted = redact(rows["text"], self.kinds, self.region, self.allow)
-        marked = rows[redacted["row"]].with_columns(__said=redacted["said"])
-        place = redacted["row"].cast(pl.Int64)
-        text = rows["text"].clone().scatter(place, redacted["text"]) if len(place) else rows["text"]
-        return StepResult(rows.with_columns(text=text), change(marked, "fixed", "personal_data", pl.col("__said")))
+        done = redact(rows["text"], self.kinds, self.region, self.allow)
+        lines = change(rows.filter(done["found"].is_not_null()), "fixed", "personal_data")
+        return StepResult(rows.with_columns(done["text"]), lines.with_columns(detail=done["found"].drop_nulls()))
