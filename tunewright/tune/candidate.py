@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from tunewright.core.files import read_json, write_json, write_parquet
+from tunewright.core.files import disk_errors, read_json, write_json, write_parquet
 from tunewright.core.plugins import build
 from tunewright.core.progress import Report
 from tunewright.core.recipe import PartSpec, Recipe
@@ -100,7 +100,7 @@ def train(job: Job, report: Report) -> dict[str, Any]:
         task.advance(0, "checking and saving")
         visits = sampler.visits(progress.best_step)
         outcome = check_outcome(model, loop.guard, progress.best_step, rows, visits, validation, untuned["answer_nll"])
-        with quiet():
+        with quiet(), disk_errors(folder):
             technique.save(model, folder)
     _write_evidence(folder, rows, visits)
     found = {
