@@ -1,13 +1,13 @@
 """The verbs: what each kind of part must be able to do. One abstract method each; a new part is one new file.
 
-See `docs/add-a-part.md`. Contract tests (`tunewright.testing.contracts`) run over every part that the folders hold.
+See `docs/add-a-part.md`. Contract tests in `tests/` run over every part that the folders hold.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -50,7 +50,6 @@ class StepResult:
 
     rows: pl.DataFrame
     changes: pl.DataFrame
-    quarantine: pl.DataFrame | None = field(default=None)
 
 
 class Step(Part):
