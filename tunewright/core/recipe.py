@@ -118,7 +118,7 @@ class TuneSettings(Settings):
     )
     max_steps: int | None = Field(None, ge=1, description="optimiser steps for each candidate, instead of minutes")
     num_train_epochs: float = Field(3, gt=0, description="at most this many passes over the training rows")
-    per_device_train_batch_size: int = Field(16, ge=1)
+    per_device_train_batch_size: int = Field(8, ge=1)
     gradient_accumulation_steps: int = Field(1, ge=1)
     evaluations: int = Field(3, ge=1, description="looks at validation for each candidate, the one at the start apart")
     validation_rows: int = Field(200, ge=1, description="rows of validation used for these looks, at most")

@@ -38,6 +38,7 @@ def entry(system: System, metrics: Sequence[Any], groups: Ints, confidence: floa
     return {
         "name": system.name,
         "kind": system.kind,
+        "uses_model": system.uses_model,
         "scores": {name: value for name, value in found.items() if name not in tables},
         "intervals": {name: [one["low"], one["high"]] for name, one in limits.items()},
         "confusion": tables.pop("confusion_matrix"),
