@@ -18,7 +18,7 @@ from tunewright.core.executor import LocalExecutor
 from tunewright.core.plugins import Part
 from tunewright.core.progress import Report
 from tunewright.core.recipe import Recipe
-from tunewright.core.score import LabelTask, Predictions
+from tunewright.core.score import Floats, LabelTask, Predictions
 
 if TYPE_CHECKING:
     import torch
@@ -123,5 +123,7 @@ class Explainer(Part):
     """Says why a model gave an answer."""
 
     @abstractmethod
-    def explain(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """A JSON document that the report draws."""
+    def explain(
+        self, score: Callable[[list[str]], Floats], rows: pl.DataFrame, labels: list[str]
+    ) -> dict[str, Any]:
+        """A JSON document for `explain/NAME.json`. `score` turns texts into (n, c) log-likelihoods of `labels`."""
