@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -84,3 +85,15 @@ def test_replaying_the_history_gives_the_same_alarms() -> None:
     for record in history:
         grown.observe(record)
     assert grown.alarms == Guard("macro_f1", history).alarms != []
+
+
+def test_the_memory_probe_rarely_alarms_when_nothing_is_remembered() -> None:
+    """32 rows against 32 of the same distribution: at most one false alarm in a hundred."""
+    rng = random.Random(3)
+    false = 0
+    for _ in range(400):
+        seen, unseen = ([rng.expovariate(1.0) for _ in range(32)] for _ in range(2))
+        guard = Guard("macro_f1", [])
+        guard.probe_memory(1, seen, unseen)
+        false += bool(guard.alarms)
+    assert false <= 4

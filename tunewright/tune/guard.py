@@ -97,10 +97,10 @@ class Guard:
 
     def probe_memory(self, step: int, seen: list[float], unseen: list[float]) -> float:
         """Chance that a training row's answer loss is lower than an unseen row's: .5 is no memory (Yeom et al. 2018,
-        arXiv 1709.01604). Alarms above .65 if that is more than two standard errors from .5."""
+        arXiv 1709.01604). Alarms when it is above .65 and three standard errors above .5."""
         wins = fmean((row < other) + 0.5 * (row == other) for row in seen for other in unseen)
         error = math.sqrt((len(seen) + len(unseen) + 1) / (12 * len(seen) * len(unseen)))
-        limit = max(self.MEMORY, 0.5 + 2 * error)
+        limit = max(self.MEMORY, 0.5 + 3 * error)
         if wins > limit:
             self.alarm("memorisation", step, wins, limit)
         return wins
