@@ -153,17 +153,10 @@ def compare(count: int, repeats: int, folder: Path) -> dict[str, Any]:
     true = with_true_partner(texts, sorted(set().union(*flagged.values())))
     result: dict[str, Any] = {"rows": count, "planted_pairs": len(pairs), "tools": {}}
     for tool, done in runs.items():
-        best = {
-            key: min(one[key] for one in done) for key in ("seconds", "cpu_seconds", "process_seconds", "peak_bytes")
-        }
+        best = {key: min(one[key] for one in done) for key in ("seconds", "cpu_seconds", "process_seconds", "peak_bytes")}
         flags = flagged[tool]
         found = sum(a in flags or b in flags for a, b in pairs)
-        result["tools"][tool] = {
-            **best,
-            "flagged": len(flags),
-            "planted_found": found,
-            "false_flags": len(flags - true),
-        }
+        result["tools"][tool] = {**best, "flagged": len(flags), "planted_found": found, "false_flags": len(flags - true)}
     return result
 
 
@@ -179,17 +172,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         sizes = [compare(count, 3 if count <= SIZES[0] else 2, folder) for count in given.sizes]
-        first = measure("tunewright", folder / f"{given.sizes[0]}.parquet", NUMBA_CACHE_DIR=str(folder / "cold"))[
-            "seconds"
-        ]
+        first = measure("tunewright", folder / f"{given.sizes[0]}.parquet", NUMBA_CACHE_DIR=str(folder / "cold"))["seconds"]
     print(
         f"{'rows':>8}  {'tool':<16}{'seconds':>9}{'CPU':>7}{'process':>9}{'peak MB':>9}{'flagged':>9}{'planted found':>20}{'false flags':>14}"
     )
     for one in sizes:
         for tool, got in one["tools"].items():
-            share = (
-                f"{got['planted_found']:,}/{one['planted_pairs']:,} {got['planted_found'] / one['planted_pairs']:.1%}"
-            )
+            share = f"{got['planted_found']:,}/{one['planted_pairs']:,} {got['planted_found'] / one['planted_pairs']:.1%}"
             false = f"{got['false_flags']:,} {got['false_flags'] / max(1, got['flagged']):.1%}"
             print(
                 f"{one['rows']:>8,}  {tool:<16}{got['seconds']:>9.2f}{got['cpu_seconds']:>7.2f}{got['process_seconds']:>9.2f}"

@@ -71,9 +71,7 @@ def make(task: Task, arm: str, place: Path) -> Step:
     model = build("techniques", {"name": "lora", "trainable_layers": share}).apply(base.model, base.tokenizer)
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=1e-3, weight_decay=0.0)
-    forward_backward = (
-        _trl(task, base, model, place) if whose == "trl" else _ours(task, base, model, share, kept, place)
-    )
+    forward_backward = _trl(task, base, model, place) if whose == "trl" else _ours(task, base, model, share, kept, place)
 
     def step(rows: list[int]) -> float:
         model.train()
@@ -97,9 +95,7 @@ def _ours(task: Task, base: Any, model: Any, share: float, kept: bool, place: Pa
         nonlocal lower
         if lower is not None and not kept:
             lower = LowerStates(place / f"states-{time.monotonic_ns()}", base.fingerprint, layers)
-        tree = pack(
-            task.encoded.prefix, [task.encoded.bodies[row] for row in rows], [[task.answers[row]] for row in rows]
-        )
+        tree = pack(task.encoded.prefix, [task.encoded.bodies[row] for row in rows], [[task.answers[row]] for row in rows])
         loss = -answer_log_probs(model, tree, lower=lower).mean()
         loss.backward()
         return float(loss.detach())
@@ -190,10 +186,7 @@ def main() -> None:
         "first_loss": losses,
         "tokens_per_cpu_second": speed,
         "peak_memory_bytes": memory,
-        "ratios": {
-            f"{names[a]} / {names[b]}": [x / y for x, y in zip(speed[names[a]], speed[names[b]], strict=True)]
-            for a, b in PAIRS
-        },
+        "ratios": {f"{names[a]} / {names[b]}": [x / y for x, y in zip(speed[names[a]], speed[names[b]], strict=True)] for a, b in PAIRS},
         "growth": growth,
     }
     print(f"{'arm':<48} {'tokens/CPU s':>12} {'peak GiB':>9} {'first loss':>11}")

@@ -22,18 +22,14 @@ def rows(tmp_path: Path) -> Path:
     return path
 
 
-def test_init_writes_a_recipe_that_loads_for_a_file_it_has_never_seen(
-    rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
+def test_init_writes_a_recipe_that_loads_for_a_file_it_has_never_seen(rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     output = tmp_path / "recipe.yaml"
     assert main(["init", str(rows), "-o", str(output)]) == 0
     recipe = Recipe.load(output)
     assert (recipe.data.text, recipe.data.label, recipe.data.groups) == ("complaint", "team", ["customer"])
     assert Path(recipe.data.path) == rows.resolve()
     assert "label: 'team' with 2 classes (billing 40, delivery 20)" in capsys.readouterr().out
-    assert recipe == Recipe.check({"data": recipe.data.model_dump()}), (
-        "the recipe that init writes spells out the defaults"
-    )
+    assert recipe == Recipe.check({"data": recipe.data.model_dump()}), "the recipe that init writes spells out the defaults"
 
 
 def test_init_never_overwrites(rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -53,9 +49,7 @@ def test_init_never_overwrites(rows: Path, tmp_path: Path, capsys: pytest.Captur
         ("a,b\n1,2\n3,4\n", ""),
     ],
 )
-def test_init_on_hopeless_files_says_why(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, message: str
-):
+def test_init_on_hopeless_files_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, message: str):
     path = tmp_path / "rows.csv"
     path.write_text(content)
     code = main(["init", str(path), "-o", str(tmp_path / "r.yaml")])
@@ -70,10 +64,7 @@ def test_a_mistake_exits_2_without_a_traceback_and_as_json_when_asked(tmp_path: 
     recipe = tmp_path / "r.yaml"
     recipe.write_text("data: {path: none.csv}\ntunes: {}\n")
     done = subprocess.run(
-        [sys.executable, "-m", "tunewright.cli", "run", str(recipe), "--json"],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
+        [sys.executable, "-m", "tunewright.cli", "run", str(recipe), "--json"], capture_output=True, text=True, cwd=tmp_path
     )
     assert done.returncode == 2
     assert "Did you mean 'tune'?" in json.loads(done.stdout)["error"]

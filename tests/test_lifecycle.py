@@ -74,13 +74,7 @@ def test_a_run_ends_in_a_verdict_and_every_file_of_the_contract(finished: tuple[
         "explain/occlusion.json", "release/manifest.json", "release/README.md", "release/tokens.json",
     ):  # fmt: skip
         assert run.path(name).exists(), name
-    assert list(pl.read_parquet(run.path("evaluate", "scores.parquet")).columns) == [
-        "row_id",
-        "system",
-        "metric",
-        "score",
-        "answer",
-    ]
+    assert list(pl.read_parquet(run.path("evaluate", "scores.parquet")).columns) == ["row_id", "system", "metric", "score", "answer"]
     assert {
         "verdict", "metric", "baseline", "candidate", "difference", "relative_gain", "ci_low", "ci_high", "p_value",
         "n", "minimum_detectable_difference", "test_openings", "gates",
@@ -100,17 +94,10 @@ def test_every_record_of_the_file_is_accounted_for(finished: tuple[Run, int]):
     assert sum(splits) == len(ended.filter(pl.col("action") == "kept"))
 
 
-def test_verify_agrees_and_sees_a_test_row_that_was_swapped(
-    finished: tuple[Run, int], capsys: pytest.CaptureFixture[str]
-):
+def test_verify_agrees_and_sees_a_test_row_that_was_swapped(finished: tuple[Run, int], capsys: pytest.CaptureFixture[str]):
     run, _ = finished
     assert main(["verify", str(run.directory), "--json"]) == 0
-    assert {one["name"] for one in json.loads(capsys.readouterr().out)["results"]} == {
-        "ledger",
-        "tokens",
-        "parity",
-        "seal",
-    }
+    assert {one["name"] for one in json.loads(capsys.readouterr().out)["results"]} == {"ledger", "tokens", "parity", "seal"}
     path = run.path("prepare", "test.parquet")
     kept = path.read_bytes()
     pl.read_parquet(path).reverse().write_parquet(path)
@@ -166,19 +153,10 @@ def test_a_kill_in_every_stage_loses_nothing(recipe: Path, finished: tuple[Run, 
     assert main(["run", str(recipe), "--run", str(directory)]) == code
     run = Run(directory)
     assert main(["verify", str(directory)]) == 0
-    ledgers = [
-        pl.read_parquet(one.path("ledger.parquet")).sort("stage", "row_id", "action", "reason") for one in (run, whole)
-    ]
+    ledgers = [pl.read_parquet(one.path("ledger.parquet")).sort("stage", "row_id", "action", "reason") for one in (run, whole)]
     assert ledgers[0].equals(ledgers[1])
-    scores = [
-        pl.read_parquet(one.path("evaluate", "scores.parquet")).sort("system", "row_id", "metric")
-        for one in (run, whole)
-    ]
-    assert (
-        scores[0]
-        .select("row_id", "system", "metric", "answer")
-        .equals(scores[1].select("row_id", "system", "metric", "answer"))
-    )
+    scores = [pl.read_parquet(one.path("evaluate", "scores.parquet")).sort("system", "row_id", "metric") for one in (run, whole)]
+    assert scores[0].select("row_id", "system", "metric", "answer").equals(scores[1].select("row_id", "system", "metric", "answer"))
     assert run.verdict["test_openings"] == 1
     assert not list(directory.rglob("*.tmp"))
 

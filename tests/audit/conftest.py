@@ -52,29 +52,14 @@ COMMON = [
     "river",
 ]
 KINDS = {
-    "good": [
-        "love",
-        "excellent",
-        "happy",
-        "wonderful",
-        "pleased",
-        "great",
-        "perfect",
-        "delighted",
-        "fantastic",
-        "superb",
-    ],
+    "good": ["love", "excellent", "happy", "wonderful", "pleased", "great", "perfect", "delighted", "fantastic", "superb"],
     "bad": ["hate", "terrible", "angry", "awful", "broken", "poor", "useless", "disappointed", "horrible", "refund"],
 }
 
 
 def frame(texts: list[str | None], labels: list[str]) -> pl.DataFrame:
     numbers = range(len(texts))
-    columns = {
-        "row_id": [f"r{one}" for one in numbers],
-        "source": ["rows.csv"] * len(texts),
-        "line": [one + 2 for one in numbers],
-    }
+    columns = {"row_id": [f"r{one}" for one in numbers], "source": ["rows.csv"] * len(texts), "line": [one + 2 for one in numbers]}
     kinds = {"row_id": pl.String, "source": pl.String, "line": pl.Int64, "text": pl.String, "label": pl.String}
     return pl.DataFrame(columns | {"text": texts, "label": labels}, schema=kinds)
 

@@ -27,12 +27,7 @@ def test_no_check_complains_about_clean_rows(name: str, clean: pl.DataFrame, loo
 
 PLANTED: list[tuple[str, list[str | None], list[str], list[str]]] = [
     ("exact_duplicates", ["Great phone, love it", "GREAT  phone, love\u00a0it", "No"], ["a", "a", "b"], ["r1"]),
-    (
-        "near_duplicates",
-        ["we love this phone very much indeed", "we love this phone very much", "No"],
-        ["a", "a", "b"],
-        ["r1"],
-    ),
+    ("near_duplicates", ["we love this phone very much indeed", "we love this phone very much", "No"], ["a", "a", "b"], ["r1"]),
     ("conflicting_labels", ["Sure.", "sure.", "fine", "fine", "no"], ["a", "b", "a", "A ", "b"], ["r0", "r1"]),
     ("empty_text", ["", None, " \n\u200b\u00a0", "x"], ["a"] * 4, ["r0", "r1", "r2"]),
     ("short_text", ["Nice phone", "好", "这个手机很好用", "a text of words", ""], ["a"] * 5, ["r0", "r1"]),
@@ -64,17 +59,12 @@ def test_exact_and_near_duplicates_share_the_rows_between_them(rows_of: Rows, lo
     rows = rows_of([base, base.upper(), base + " and more", base + " and a night", "nothing like it at all"], ["a"] * 5)
     assert found_by("exact_duplicates", rows, look)["row_id"].to_list() == ["r1"]
     near = found_by("near_duplicates", rows, look)
-    assert near.select("row_id", "related_row_id", "severity").rows() == [
-        ("r2", "r0", "warning"),
-        ("r3", "r0", "warning"),
-    ]
+    assert near.select("row_id", "related_row_id", "severity").rows() == [("r2", "r0", "warning"), ("r3", "r0", "warning")]
     assert near["score"].to_list() == [pytest.approx(8 / 10), pytest.approx(8 / 11)]
 
 
 def test_a_near_duplicate_with_another_label_is_shown_for_review_and_not_for_dropping(rows_of: Rows, look: Look):
-    rows = rows_of(
-        ["I would buy this phone again any day", "I would not buy this phone again any day"], ["good", "bad"]
-    )
+    rows = rows_of(["I would buy this phone again any day", "I would not buy this phone again any day"], ["good", "bad"])
     near = found_by("near_duplicates", rows, look)
     assert near.select("severity", "suggested_fix").rows() == [("info", "review")]
     assert near["evidence"][0].startswith("labelled bad, the other good: ")
@@ -119,11 +109,7 @@ def test_personal_data_is_told_from_numbers_that_look_like_it(text: str, rows_of
 
 
 def test_a_doubtful_number_is_only_mentioned(rows_of: Rows, look: Look):
-    found = found_by(
-        "personal_data",
-        rows_of(["part 123-45-6789 fits", "his SSN is 123-45-6789", "call 2128675309"], ["a"] * 3),
-        look,
-    )
+    found = found_by("personal_data", rows_of(["part 123-45-6789 fits", "his SSN is 123-45-6789", "call 2128675309"], ["a"] * 3), look)
     assert found["severity"].to_list() == ["info", "warning", "info"]
 
 
@@ -147,9 +133,7 @@ def test_imbalance_and_thin_classes_are_named_with_their_numbers(rows_of: Rows, 
 
 def test_a_single_class_is_an_error(rows_of: Rows, look: Look):
     found = found_by("too_few_rows", rows_of([f"text {one}" for one in range(40)], ["only"] * 40), look)
-    assert found.select("severity", "evidence").rows() == [
-        ("error", "every row is labelled 'only': there is nothing to tell apart")
-    ]
+    assert found.select("severity", "evidence").rows() == [("error", "every row is labelled 'only': there is nothing to tell apart")]
 
 
 def test_spellings_of_one_label_are_named(rows_of: Rows, look: Look):
@@ -161,9 +145,7 @@ def test_spellings_of_one_label_are_named(rows_of: Rows, look: Look):
 
 
 def test_a_word_that_gives_the_label_away_is_named(clean: pl.DataFrame, look: Look):
-    marked = clean.with_columns(
-        pl.when(pl.col("label") == "bad").then(pl.col("text") + " ticket-closed").otherwise("text").alias("text")
-    )
+    marked = clean.with_columns(pl.when(pl.col("label") == "bad").then(pl.col("text") + " ticket-closed").otherwise("text").alias("text"))
     found = found_by("leaking_label", marked, look)
     assert len(found) == 1
     assert "ticket-closed stands in 100% of the rows labelled bad" in found["evidence"][0]
@@ -172,10 +154,7 @@ def test_a_word_that_gives_the_label_away_is_named(clean: pl.DataFrame, look: Lo
 def test_a_label_of_several_words_in_the_text_is_named(clean: pl.DataFrame, look: Look):
     named = clean.with_columns(label=pl.col("label").replace({"bad": "Not Good At All"}))
     named = named.with_columns(
-        pl.when(pl.col("label") != "good")
-        .then("Answer: not good at all. " + pl.col("text"))
-        .otherwise("text")
-        .alias("text")
+        pl.when(pl.col("label") != "good").then("Answer: not good at all. " + pl.col("text")).otherwise("text").alias("text")
     )
     assert any("not good at all stands in 100%" in one for one in found_by("leaking_label", named, look)["evidence"])
 
@@ -217,9 +196,7 @@ GERMAN = "Ich habe das Telefon gestern gekauft und bin mit der Batterie überhau
 
 
 def test_a_row_in_another_language_is_named(rows_of: Rows, look: Look):
-    english = [
-        f"I bought this phone {one} days ago and the battery does not last as long as they said" for one in range(30)
-    ]
+    english = [f"I bought this phone {one} days ago and the battery does not last as long as they said" for one in range(30)]
     found = found_by("language", rows_of([*english, GERMAN, "Ja"], ["a"] * 32), look)
     assert found["row_id"].to_list() == ["r30"]
     assert found["evidence"][0].startswith("de: ")
@@ -243,9 +220,7 @@ def test_long_text_counts_tokens_of_the_models_own_prompt(rows_of: Rows, look: L
     assert found["evidence"][0].startswith(f"{lengths[fits + 1]} tokens where {room} fit: good good")
 
 
-@pytest.mark.parametrize(
-    "texts", [[chr(0x4E00 + one) * 5 for one in range(60)], ["🙂"] * 60, [f"w{one}" for one in range(60)]]
-)
+@pytest.mark.parametrize("texts", [[chr(0x4E00 + one) * 5 for one in range(60)], ["🙂"] * 60, [f"w{one}" for one in range(60)]])
 def test_rows_without_common_words_are_no_crash(texts: list[str | None], rows_of: Rows, look: Look):
     assert found_by("label_noise", rows_of(texts, ["a", "b"] * 30), look).columns
 

@@ -57,9 +57,7 @@ def check_contract(found: pl.DataFrame, rows: pl.DataFrame, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_odd_rows_give_whole_findings_about_real_rows_twice_the_same(
-    name: str, rows_of: Rows, clean: pl.DataFrame, look: Look
-):
+def test_odd_rows_give_whole_findings_about_real_rows_twice_the_same(name: str, rows_of: Rows, clean: pl.DataFrame, look: Look):
     odd = rows_of([*ODD, *ODD], ["a", "b", "A ", "🙂", "a"] * 6).with_columns(row_id="odd" + pl.col("row_id"))
     for rows in (odd, pl.concat([clean, odd])):
         before = rows.clone()
@@ -90,9 +88,7 @@ def test_the_order_of_the_columns_and_further_columns_do_not_matter(name: str, c
     assert findings_of(name, more.select(sorted(more.columns)), look).equals(findings_of(name, clean, look))
 
 
-def test_a_check_that_lacks_its_library_is_named_and_the_others_go_on(
-    clean: pl.DataFrame, look: Look, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_check_that_lacks_its_library_is_named_and_the_others_go_on(clean: pl.DataFrame, look: Look, monkeypatch: pytest.MonkeyPatch):
     from tunewright.core.errors import EnvironmentProblem
 
     def missing(*_: object) -> None:

@@ -30,10 +30,7 @@ ROWS = """id,text,label,shop
 
 def context(tmp_path: Path, **audit: object) -> Context:
     (tmp_path / "rows.csv").write_text(ROWS)
-    values = {
-        "data": {"path": str(tmp_path / "rows.csv"), "id": "id", "where": {"shop": "x"}},
-        "audit": {"checks": QUICK, **audit},
-    }
+    values = {"data": {"path": str(tmp_path / "rows.csv"), "id": "id", "where": {"shop": "x"}}, "audit": {"checks": QUICK, **audit}}
     run, report = Run(tmp_path / "run"), Report(quiet=True)
     return Context(Recipe.check(values), run, Ledger(run.path("ledger.parquet")), LocalExecutor(report), report)
 
@@ -47,11 +44,7 @@ def test_a_row_can_be_followed_from_the_file_to_its_findings(tmp_path: Path):
     found = pl.read_parquet(where.run.path("audit", "findings.parquet"))
     assert dict(found.schema) == FINDING_SCHEMA
     by_check = {name: part["row_id"].drop_nulls().to_list() for (name,), part in found.group_by("check")}
-    assert (by_check["exact_duplicates"], by_check["near_duplicates"], by_check["html_remnants"]) == (
-        ["2"],
-        ["3"],
-        ["4"],
-    )
+    assert (by_check["exact_duplicates"], by_check["near_duplicates"], by_check["html_remnants"]) == (["2"], ["3"], ["4"])
     summary = json.loads(where.run.path("audit", "summary.json").read_text())
     assert summary["classes"] == {"good": 3, "bad": 2}
     assert (summary["quarantined"], summary["not_selected"]) == (2, 1)
@@ -93,9 +86,7 @@ def test_the_lines_that_are_printed_are_plain(tmp_path: Path):
         ("never", ["too_few_rows"], False),
     ],
 )
-def test_the_recipe_decides_which_findings_fail_the_audit(
-    tmp_path: Path, fail_on: str, checks: list[str], failed: bool
-):
+def test_the_recipe_decides_which_findings_fail_the_audit(tmp_path: Path, fail_on: str, checks: list[str], failed: bool):
     assert stage.run(context(tmp_path, fail_on=fail_on, checks=checks)).failed is failed
 
 

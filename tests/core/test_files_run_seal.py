@@ -7,15 +7,7 @@ import polars as pl
 import pytest
 
 from tunewright.core.errors import DiskFull, RunError
-from tunewright.core.files import (
-    append_jsonl,
-    atomic_dir,
-    atomic_path,
-    read_json,
-    read_jsonl,
-    write_json,
-    write_parquet,
-)
+from tunewright.core.files import append_jsonl, atomic_dir, atomic_path, read_json, read_jsonl, write_json, write_parquet
 from tunewright.core.run import PeakMemory, Run
 from tunewright.core.seal import open_test, seal_test
 

@@ -12,9 +12,7 @@ from tunewright.core.ledger import LEDGER_SCHEMA, Ledger
 
 
 def rows(*ids: str) -> pl.DataFrame:
-    return pl.DataFrame({"row_id": list(ids)}, schema={"row_id": pl.String}).with_columns(
-        source=pl.lit("f.csv"), line=pl.lit(1)
-    )
+    return pl.DataFrame({"row_id": list(ids)}, schema={"row_id": pl.String}).with_columns(source=pl.lit("f.csv"), line=pl.lit(1))
 
 
 def test_a_balanced_stage_is_written_and_running_it_again_replaces_its_lines(tmp_path: Path):
@@ -40,9 +38,7 @@ def test_a_balanced_stage_is_written_and_running_it_again_replaces_its_lines(tmp
         (["a"], ["b"], ["a", "b"], "b: it is in the stage's output but not kept"),
     ],
 )
-def test_an_unbalanced_stage_does_not_close(
-    tmp_path: Path, kept: list[str], dropped: list[str], out: list[str], message: str
-):
+def test_an_unbalanced_stage_does_not_close(tmp_path: Path, kept: list[str], dropped: list[str], out: list[str], message: str):
     ledger = Ledger(tmp_path / "ledger.parquet")
     ledger.record("prepare", "kept", rows(*kept))
     ledger.record("prepare", "dropped", rows(*dropped), reason="empty")
@@ -60,9 +56,7 @@ def test_a_change_without_a_reason_is_refused(tmp_path: Path):
 
 
 @given(st.lists(st.sampled_from(["kept", "dropped", "quarantined", "lost", "twice"]), min_size=1, max_size=30))
-def test_close_succeeds_exactly_when_no_row_is_lost_or_counted_twice(
-    tmp_path_factory: pytest.TempPathFactory, fates: list[str]
-):
+def test_close_succeeds_exactly_when_no_row_is_lost_or_counted_twice(tmp_path_factory: pytest.TempPathFactory, fates: list[str]):
     ledger = Ledger(tmp_path_factory.mktemp("ledger") / "ledger.parquet")
     names = [f"r{index}" for index in range(len(fates))]
     for name, fate in zip(names, fates, strict=True):

@@ -43,13 +43,7 @@ def test_all_mistakes_come_at_once_with_line_place_and_the_name_that_was_meant(t
 
 
 def test_set_overrides_and_reads_numbers_like_yaml_users_write_them(tmp_path: Path):
-    recipe = load(
-        tmp_path,
-        "data: {path: x.csv}\n",
-        "tune.minutes=1e-1",
-        "evaluate.ship_if.relative_gain=0.2",
-        "tune.techniques=[lora]",
-    )
+    recipe = load(tmp_path, "data: {path: x.csv}\n", "tune.minutes=1e-1", "evaluate.ship_if.relative_gain=0.2", "tune.techniques=[lora]")
     assert (recipe.tune.minutes, recipe.evaluate.ship_if.relative_gain, recipe.tune.techniques) == (0.1, 0.2, ["lora"])
     with pytest.raises(RecipeError, match="must be section.key=value"):
         load(tmp_path, "data: {path: x.csv}\n", "tune.minutes")

@@ -166,9 +166,7 @@ def test_wild_bytes_between_good_lines_lose_none_of_them(tmp_path_factory: pytes
         return
     ids = pl.concat([result.rows["row_id"], result.quarantine["row_id"]])
     assert ids.n_unique() == len(ids)
-    seen = "\n".join(
-        [*result.rows["text"].drop_nulls(), *result.rows["label"].drop_nulls(), *result.quarantine["raw"].drop_nulls()]
-    )
+    seen = "\n".join([*result.rows["text"].drop_nulls(), *result.rows["label"].drop_nulls(), *result.quarantine["raw"].drop_nulls()])
     assert [name for name in good if name not in seen] == []
 
 

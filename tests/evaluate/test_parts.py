@@ -94,9 +94,7 @@ def test_scores_equal_those_of_scikit_learn(seed: int) -> None:
     assert build("metrics", "confusion_matrix").compute(found) == matrix.tolist()
     table = sklearn.metrics.precision_recall_fscore_support(truth, said, labels=[0, 1, 2], zero_division=0)
     for place, row in enumerate(build("metrics", "per_class").compute(found)):
-        assert [row[key] for key in ("precision", "recall", "f1", "support")] == pytest.approx(
-            [col[place] for col in table]
-        )
+        assert [row[key] for key in ("precision", "recall", "f1", "support")] == pytest.approx([col[place] for col in table])
 
 
 def test_perplexity_counts_nats_for_each_token_and_never_decides() -> None:

@@ -157,9 +157,7 @@ def test_an_empty_test_split_is_refused(run: Path) -> None:
 
 
 def test_a_metric_from_elsewhere_is_computed(run: Path) -> None:
-    result = evaluate.run(
-        change_recipe(run, baselines=["majority"], metrics=["tests.evaluate.small_run.LongestLabel", "macro_f1"])
-    )
+    result = evaluate.run(change_recipe(run, baselines=["majority"], metrics=["tests.evaluate.small_run.LongestLabel", "macro_f1"]))
     first = result.results["systems"][0]
     assert first["scores"]["tests.evaluate.small_run.LongestLabel"] == 4
     assert "perplexity" not in first["scores"]
@@ -215,9 +213,7 @@ def test_the_untuned_model_keeps_its_lower_half_for_the_candidates(run: Path, mo
 @pytest.mark.slow
 def test_killed_in_the_middle_it_goes_on_with_the_next_system(judged: Path, tuned: Path, tmp_path: Path) -> None:
     directory = Path(shutil.copytree(tuned, tmp_path / "run"))
-    code = (
-        "from pathlib import Path; from tests.evaluate.small_run import context_of; from tunewright import evaluate; "
-    )
+    code = "from pathlib import Path; from tests.evaluate.small_run import context_of; from tunewright import evaluate; "
     code += f"evaluate.run(context_of(Path({str(directory)!r})))"
     root = Path(__file__).parents[2]
     process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True, cwd=root)

@@ -56,9 +56,7 @@ def test_clopper_pearson_equals_statsmodels(right: int, n: int, confidence: floa
 
 @given(some.integers(0, 80), some.integers(0, 80))
 def test_mcnemar_equals_statsmodels(only_first: int, only_second: int) -> None:
-    expected = (
-        reference_mcnemar([[5, only_first], [only_second, 5]], exact=True).pvalue if only_first + only_second else 1
-    )
+    expected = reference_mcnemar([[5, only_first], [only_second, 5]], exact=True).pvalue if only_first + only_second else 1
     assert statistics.mcnemar(only_first, only_second) == pytest.approx(float(expected), abs=1e-12)
 
 
@@ -88,9 +86,7 @@ def test_collapsing_equal_groups_changes_nothing() -> None:
     truth, answers, groups = rng.integers(0, 3, 200), rng.integers(0, 3, 200), rng.integers(0, 40, 200)
     sample = Sample.of(evidence_of(truth, answers)[:, None], groups)
     assert sample.groups == len(np.unique(groups)) == sample.counts.sum()
-    assert float(macro_f1(sample.total[None])[0]) == pytest.approx(
-        float(MACRO.value(evidence_of(truth, answers).sum(axis=0)))
-    )
+    assert float(macro_f1(sample.total[None])[0]) == pytest.approx(float(MACRO.value(evidence_of(truth, answers).sum(axis=0))))
     doubled = Sample.of(np.repeat(evidence_of(truth, answers)[:, None], 2, axis=0), np.tile(np.arange(200), 2))
     assert doubled.groups == 200
 
@@ -197,9 +193,7 @@ def test_swapping_groups_equals_all_sign_patterns() -> None:
     gaps = np.bincount(groups, weights=second - first)
     signs = np.array(np.meshgrid(*[[-1, 1]] * 8)).reshape(8, -1).T
     exact = np.mean(np.abs(signs @ gaps) >= abs(gaps.sum()) - 1e-9)
-    assert statistics.sign_flip(two_systems(first, second, groups), share, resamples=50_000) == pytest.approx(
-        exact, abs=0.01
-    )
+    assert statistics.sign_flip(two_systems(first, second, groups), share, resamples=50_000) == pytest.approx(exact, abs=0.01)
 
 
 def test_equal_systems_have_p_one_and_an_interval_around_zero() -> None:

@@ -169,9 +169,7 @@ def test_falling_perplexity_without_a_better_score_is_called_out() -> None:
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 3, 300)
     base = system("base_zero_shot", "base", truth, answer(rng, truth, 0.6))
-    worse, better = (
-        system(name, "candidate", truth, answer(rng, truth, right)) for name, right in (("full", 0.4), ("lora", 0.9))
-    )
+    worse, better = (system(name, "candidate", truth, answer(rng, truth, right)) for name, right in (("full", 0.4), ("lora", 0.9)))
     systems = [with_perplexity(one, value) for one, value in ((base, 19.0), (worse, 2.2), (better, 1.2))]
     pairs = [compare(MACRO, systems[0], one, np.arange(300), 0.95) for one in systems[1:]]
     found = [note for note in notes(systems, [MACRO], pairs, "macro_f1") if "perplexity" in note]
@@ -201,9 +199,7 @@ def project(rng: np.random.Generator, metric: Any, groups: int, size: int, base:
 @pytest.mark.slow
 @pytest.mark.parametrize("metric", [ACCURACY, MACRO], ids=["accuracy", "macro_f1"])
 @pytest.mark.parametrize(("groups", "size"), [(40, 1), (300, 1), (45, 12)])
-def test_a_candidate_no_better_than_the_base_ships_at_most_5_percent_of_the_time(
-    metric: Any, groups: int, size: int
-) -> None:
+def test_a_candidate_no_better_than_the_base_ships_at_most_5_percent_of_the_time(metric: Any, groups: int, size: int) -> None:
     """No gain asked for, which is the easiest case to fool. 300 projects: a true 5% shows as 8% or less in 99 of 100."""
     rng = np.random.default_rng(5)
     found = Counter(project(rng, metric, groups, size, 0.6, 0.6).verdict for _ in range(PROJECTS))

@@ -30,11 +30,7 @@ def marker_score(texts: list[str]) -> np.ndarray:
 
 def rows_of(*texts: tuple[str, str]) -> pl.DataFrame:
     return pl.DataFrame(
-        {
-            "row_id": [f"r{i}" for i in range(len(texts))],
-            "text": [t for t, _ in texts],
-            "label": [label for _, label in texts],
-        }
+        {"row_id": [f"r{i}" for i in range(len(texts))], "text": [t for t, _ in texts], "label": [label for _, label in texts]}
     )
 
 
@@ -53,18 +49,11 @@ def test_occlusion_finds_the_word_that_decides() -> None:
     assert third["words"][int(np.argmin(third["weights"]))] == "meeting"  # it speaks against spam
     assert [row["predicted"] for row in document["rows"]] == ["spam", "ham", "spam"]
     assert [row["correct"] for row in document["rows"]] == [True, True, False]
-    assert document["words"][0] == {
-        "word": "lottery",
-        "label": "spam",
-        "weight": pytest.approx(2.9, abs=0.3),
-        "rows": 2,
-    }
+    assert document["words"][0] == {"word": "lottery", "label": "spam", "weight": pytest.approx(2.9, abs=0.3), "rows": 2}
 
 
 def test_a_weight_is_the_log_odds_that_the_word_carries() -> None:
-    document = build("explainers", "occlusion").explain(
-        marker_score, rows_of(("free lottery", "spam")), ["ham", "spam", "other"]
-    )
+    document = build("explainers", "occlusion").explain(marker_score, rows_of(("free lottery", "spam")), ["ham", "spam", "other"])
     odds = [4.0 - math.log(math.exp(0.5) + 1), 3.0 - math.log(math.exp(0.5) + 1)]
     assert document["rows"][0]["probability"] == pytest.approx(1 / (1 + math.exp(-odds[0])))
     assert document["rows"][0]["weights"][0] == pytest.approx(odds[0] - odds[1], abs=1e-4)
@@ -89,9 +78,7 @@ def test_splitting_loses_no_word(text: str, most: int) -> None:
 
 
 def test_an_empty_text_is_explained_by_nothing() -> None:
-    assert (
-        build("explainers", "occlusion").explain(marker_score, rows_of(("", "ham")), LABELS)["rows"][0]["words"] == []
-    )
+    assert build("explainers", "occlusion").explain(marker_score, rows_of(("", "ham")), LABELS)["rows"][0]["words"] == []
 
 
 @given(st.lists(st.lists(st.floats(-50, 50), min_size=3, max_size=3), min_size=1, max_size=5))
@@ -130,10 +117,7 @@ def test_the_deletion_curve_is_the_mean_change_by_importance_and_at_random() -> 
 def test_a_random_explanation_is_not_called_faithful() -> None:
     draw = np.random.default_rng(3)
     truth = [draw.normal(size=12).tolist() for _ in range(12)]
-    said = [
-        curve_of(truth, [draw.normal(size=12).tolist() for _ in truth], (2, 4), 3, seed)["faithful"]
-        for seed in range(40)
-    ]
+    said = [curve_of(truth, [draw.normal(size=12).tolist() for _ in truth], (2, 4), 3, seed)["faithful"] for seed in range(40)]
     assert said.count(True) <= 4  # 2.5% of honest intervals lie below zero
 
 
@@ -176,7 +160,5 @@ def test_rows_are_chosen_from_every_label_right_and_wrong() -> None:
     pool = rows_of(*[(f"text {i}", LABELS[i % 3]) for i in range(30)])
     likelihood = np.array([[1.0 if (i + (i % 5 == 0)) % 3 == place else 0.0 for place in range(3)] for i in range(30)])
     chosen = choose(pool, likelihood, LABELS, 6)
-    assert set(chosen.select("label", "correct").iter_rows()) == {
-        (label, right) for label in LABELS for right in (True, False)
-    }
+    assert set(chosen.select("label", "correct").iter_rows()) == {(label, right) for label in LABELS for right in (True, False)}
     assert choose(pool.reverse(), likelihood[::-1], LABELS, 3)["correct"].all()

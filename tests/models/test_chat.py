@@ -102,8 +102,7 @@ def test_a_tokenizer_without_a_template_gets_the_plain_one():
 def test_a_template_that_refuses_system_messages_gets_the_system_text_in_the_first_turn():
     tokenizer = tiny_tokenizer()
     tokenizer.chat_template = (
-        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}"
-        + tokenizer.chat_template
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}" + tokenizer.chat_template
     )
     fmt = ChatFormat(tokenizer, "Rate.", "Be brief.", 100, labels=LABELS)
     assert fmt.render("ok").startswith("<|im_start|>user\nBe brief.\n\nRate.\n\nok<|im_end|>")
@@ -111,9 +110,7 @@ def test_a_template_that_refuses_system_messages_gets_the_system_text_in_the_fir
 
 def test_a_template_that_rewrites_texts_is_followed_row_by_row():
     tokenizer = tiny_tokenizer()
-    tokenizer.chat_template = tokenizer.chat_template.replace(
-        "message['content']", "message['content'].replace('<b>', '')"
-    )
+    tokenizer.chat_template = tokenizer.chat_template.replace("message['content']", "message['content'].replace('<b>', '')")
     fmt = ChatFormat(tokenizer, "Rate.", None, 100, labels=LABELS)
     assert tokenizer.decode(whole(fmt, "very <b>good")) == fmt.render("very good")
 

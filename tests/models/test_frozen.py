@@ -24,11 +24,7 @@ def home(tmp_path_factory):
 
 def upper_lora(home):
     config = peft.LoraConfig(
-        r=4,
-        target_modules=["q_proj", "v_proj", "down_proj"],
-        layers_to_transform=[2, 3],
-        init_lora_weights=False,
-        task_type="CAUSAL_LM",
+        r=4, target_modules=["q_proj", "v_proj", "down_proj"], layers_to_transform=[2, 3], init_lora_weights=False, task_type="CAUSAL_LM"
     )
     return peft.get_peft_model(load_weights(home), config)
 

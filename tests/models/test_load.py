@@ -95,10 +95,9 @@ def candidate(home, kind, directory):
     elif kind == "full":
         model.save_pretrained(directory / "model")
     else:
-        config = {
-            "lora": peft.LoraConfig(r=2, init_lora_weights=False),
-            "prompt_tuning": peft.PromptTuningConfig(num_virtual_tokens=2),
-        }[kind]
+        config = {"lora": peft.LoraConfig(r=2, init_lora_weights=False), "prompt_tuning": peft.PromptTuningConfig(num_virtual_tokens=2)}[
+            kind
+        ]
         config.task_type = "CAUSAL_LM"
         model = peft.get_peft_model(model, config)
         model.save_pretrained(directory / "adapter")

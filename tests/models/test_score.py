@@ -19,13 +19,7 @@ from tunewright.models.score import LabelScores, score_labels
 from tunewright.testing.tiny import tiny_model, tiny_tokenizer
 
 LABELS = ["negative", "neutral", "no", "spam spam"]
-TEXTS = [
-    "I love it.",
-    "",
-    "It broke after two weeks, and nobody answers the phone.",
-    "ok",
-    "The battery lasts all day. " * 8,
-]
+TEXTS = ["I love it.", "", "It broke after two weeks, and nobody answers the phone.", "ok", "The battery lasts all day. " * 8]
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +64,7 @@ def test_scores_equal_plain_forward_passes(loaded, fmt, batch_tokens, monkeypatc
 def test_soft_prompts_and_cached_lower_layers_score_the_same_as_plain_passes(loaded, fmt, tmp_path):
     bare = load_base(ModelSettings(base=str(loaded.directory))).model.requires_grad_(False)
     lower = LowerStates(tmp_path, "tiny", 1)
-    np.testing.assert_allclose(
-        score_labels(bare, fmt, TEXTS, lower=lower).log_likelihood, one_by_one(bare, fmt)[0], atol=1e-4
-    )
+    np.testing.assert_allclose(score_labels(bare, fmt, TEXTS, lower=lower).log_likelihood, one_by_one(bare, fmt)[0], atol=1e-4)
     soft = peft.get_peft_model(bare, peft.PromptTuningConfig(num_virtual_tokens=3, task_type="CAUSAL_LM")).eval()
     found = score_labels(soft, fmt, TEXTS).log_likelihood
     np.testing.assert_allclose(found, one_by_one(soft, fmt)[0], atol=1e-4)
@@ -81,12 +73,8 @@ def test_soft_prompts_and_cached_lower_layers_score_the_same_as_plain_passes(loa
 
 def test_examples_in_the_prefix_change_the_scores(loaded, fmt):
     shown = ChatFormat(loaded.tokenizer, None, None, 400, labels=LABELS, examples=[("It broke.", "negative")])
-    np.testing.assert_allclose(
-        score_labels(loaded, shown, TEXTS).log_likelihood, one_by_one(loaded.model, shown)[0], atol=1e-4
-    )
-    assert not np.allclose(
-        score_labels(loaded, shown, TEXTS).log_likelihood, score_labels(loaded, fmt, TEXTS).log_likelihood, atol=1e-2
-    )
+    np.testing.assert_allclose(score_labels(loaded, shown, TEXTS).log_likelihood, one_by_one(loaded.model, shown)[0], atol=1e-4)
+    assert not np.allclose(score_labels(loaded, shown, TEXTS).log_likelihood, score_labels(loaded, fmt, TEXTS).log_likelihood, atol=1e-2)
 
 
 def test_progress_counts_every_row_and_training_mode_is_given_back(loaded, fmt):
@@ -140,6 +128,4 @@ def test_the_bundled_model_scores_as_plain_passes_do():
     loaded = load_base(ModelSettings())
     fmt = ChatFormat(loaded.tokenizer, None, None, 512, labels=LABELS)
     assert len(fmt.prefix) > 30
-    np.testing.assert_allclose(
-        score_labels(loaded, fmt, TEXTS).log_likelihood, one_by_one(loaded.model, fmt)[0], atol=2e-3
-    )
+    np.testing.assert_allclose(score_labels(loaded, fmt, TEXTS).log_likelihood, one_by_one(loaded.model, fmt)[0], atol=2e-3)

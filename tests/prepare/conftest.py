@@ -17,15 +17,9 @@ from tunewright.core.run import Context, Run
 
 def frame(texts: list[str | None], labels: list[str], **more: list[str | None]) -> pl.DataFrame:
     numbers = range(len(texts))
-    columns = {
-        "row_id": [f"r{one}" for one in numbers],
-        "source": ["rows.csv"] * len(texts),
-        "line": [one + 2 for one in numbers],
-    }
+    columns = {"row_id": [f"r{one}" for one in numbers], "source": ["rows.csv"] * len(texts), "line": [one + 2 for one in numbers]}
     kinds = {"row_id": pl.String, "source": pl.String, "line": pl.Int64, "text": pl.String, "label": pl.String}
-    return pl.DataFrame(
-        columns | {"text": texts, "label": labels} | more, schema=kinds | dict.fromkeys(more, pl.String)
-    )
+    return pl.DataFrame(columns | {"text": texts, "label": labels} | more, schema=kinds | dict.fromkeys(more, pl.String))
 
 
 @pytest.fixture

@@ -23,10 +23,7 @@ def split(labels: list[str], groups: list[int], shares: SplitSettings = SHARES, 
 
 
 @settings(max_examples=150, deadline=None)
-@given(
-    rows=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 12)), min_size=3, max_size=80),
-    seed=st.integers(0, 5),
-)
+@given(rows=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 12)), min_size=3, max_size=80), seed=st.integers(0, 5))
 def test_no_group_straddles_and_every_split_has_every_class_or_it_is_refused(rows: list[tuple[str, int]], seed: int):
     labels, groups = [label for label, _ in rows], [group for _, group in rows]
     problem = ""
@@ -49,9 +46,7 @@ VOCABULARY = ["red", "blue", "green", "old", "new", "big"]
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    texts=st.lists(
-        st.lists(st.sampled_from(VOCABULARY), min_size=1, max_size=7).map(" ".join), min_size=9, max_size=60
-    ),
+    texts=st.lists(st.lists(st.sampled_from(VOCABULARY), min_size=1, max_size=7).map(" ".join), min_size=9, max_size=60),
     threads=st.lists(st.sampled_from(["x", "y", None, ""]), min_size=60, max_size=60),
 )
 def test_no_near_duplicate_pair_ever_straddles_a_split(texts: list[str], threads: list[str | None], rows_of: Rows):

@@ -81,9 +81,7 @@ class LosesRows(Step):
     """Loses a row without a word."""
 
     def run(self, rows: pl.DataFrame, look: Look) -> StepResult:
-        nothing = rows.clear().select(
-            "row_id", "source", "line", action=pl.lit(""), reason=pl.lit(""), detail=pl.lit("")
-        )
+        nothing = rows.clear().select("row_id", "source", "line", action=pl.lit(""), reason=pl.lit(""), detail=pl.lit(""))
         return StepResult(rows[1:], nothing)
 
 

@@ -50,14 +50,9 @@ def test_drop_empty_drops_what_cannot_be_seen(rows_of: Rows, look: Look):
 
 
 def test_exact_duplicates_keep_the_first_of_each_label(rows_of: Rows, look: Look):
-    done = apply(
-        "drop_exact_duplicates", rows_of(["So good", "so  GOOD", "so good", "so good"], ["a", "a", "b", "b"]), look
-    )
+    done = apply("drop_exact_duplicates", rows_of(["So good", "so  GOOD", "so good", "so good"], ["a", "a", "b", "b"]), look)
     assert done.rows["row_id"].to_list() == ["r0", "r2"]
-    assert said(done) == [
-        ("r1", "dropped", "exact_duplicate", "repeats r0"),
-        ("r3", "dropped", "exact_duplicate", "repeats r2"),
-    ]
+    assert said(done) == [("r1", "dropped", "exact_duplicate", "repeats r0"), ("r3", "dropped", "exact_duplicate", "repeats r2")]
 
 
 def test_a_text_with_several_labels_goes_altogether(rows_of: Rows, look: Look):
@@ -77,8 +72,7 @@ def test_a_chain_of_near_duplicates_is_not_dropped_whole(rows_of: Rows, look: Lo
 
 def test_a_near_duplicate_with_another_label_stays(rows_of: Rows, look: Look):
     rows = rows_of(
-        ["I would buy this phone again", "I would not buy this phone again", "I would buy this phone again soon"],
-        ["good", "bad", "good"],
+        ["I would buy this phone again", "I would not buy this phone again", "I would buy this phone again soon"], ["good", "bad", "good"]
     )
     done = apply({"name": "drop_near_duplicates", "threshold": 0.3}, rows, look)
     assert done.rows["row_id"].to_list() == ["r0", "r1"]
@@ -115,17 +109,13 @@ def check_contract(rows: pl.DataFrame, done: StepResult) -> None:
     left = set(rows["row_id"]) - set(done.rows["row_id"])
     assert left == set(done.changes.filter(pl.col("action").is_in(["dropped", "quarantined"]))["row_id"])
     both = done.rows.join(rows, on="row_id", suffix="_before", maintain_order="left")
-    touched = both.filter(
-        pl.col("text").ne_missing(pl.col("text_before")) | (pl.col("label") != pl.col("label_before"))
-    )
+    touched = both.filter(pl.col("text").ne_missing(pl.col("text_before")) | (pl.col("label") != pl.col("label_before")))
     assert set(touched["row_id"]) == set(done.changes.filter(pl.col("action").is_in(["fixed", "relabelled"]))["row_id"])
     assert both["row_id"].to_list() == [one for one in rows["row_id"] if one not in left], "rows keep their order"
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(
-    "texts", [[], [None], ["one row"], [*ODD, *ODD]], ids=["no rows", "one null", "one row", "odd rows"]
-)
+@pytest.mark.parametrize("texts", [[], [None], ["one row"], [*ODD, *ODD]], ids=["no rows", "one null", "one row", "odd rows"])
 def test_a_step_accounts_for_every_row(name: str, texts: list[str | None], rows_of: Rows, look: Look):
     labels = [("a", "b", "A ")[one % 3] for one in range(len(texts))]
     rows = rows_of(texts, labels, reason=["mine"] * len(texts), __x=[None] * len(texts))
@@ -147,16 +137,9 @@ def test_a_step_accounts_for_wild_rows(name: str, rows: list[tuple[str | None, s
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    order=st.permutations(NAMES),
-    texts=st.lists(st.sampled_from(ODD) | st.text(alphabet="ab &;@<é\u200b", max_size=12), max_size=25),
-)
+@given(order=st.permutations(NAMES), texts=st.lists(st.sampled_from(ODD) | st.text(alphabet="ab &;@<é\u200b", max_size=12), max_size=25))
 def test_the_ledger_balances_after_any_order_of_steps(
-    order: list[str],
-    texts: list[str | None],
-    rows_of: Rows,
-    context: Callable[..., object],
-    tmp_path_factory: pytest.TempPathFactory,
+    order: list[str], texts: list[str | None], rows_of: Rows, context: Callable[..., object], tmp_path_factory: pytest.TempPathFactory
 ):
     from tunewright.prepare import apply_steps
 

@@ -60,9 +60,7 @@ def test_plain_libraries_in_a_fresh_process_give_the_same_answers(released: Cont
 
 
 @pytest.mark.parametrize("technique", ["prompt_tuning", "bottleneck", "full"])
-def test_every_technique_is_released_as_plain_libraries_read_it(
-    tmp_path: Path, base_dir: Path, here: None, technique: str
-) -> None:
+def test_every_technique_is_released_as_plain_libraries_read_it(tmp_path: Path, base_dir: Path, here: None, technique: str) -> None:
     context = context_of(tmp_path / "run", base_dir, technique)
     result = run(context)
     assert result.parity["same_answers"] == result.parity["rows"] == 4
@@ -93,9 +91,7 @@ def test_a_packed_release_can_be_asked_again(released: Context, tmp_path: Path, 
     assert "4 of 4 answers alike" in verify_parity(Run(tmp_path))
     config = read_json(tmp_path / "release" / "adapter_config.json")
     tiny_model(tmp_path / "other", seed=1)
-    write_json(
-        tmp_path / "release" / "adapter_config.json", config | {"base_model_name_or_path": str(tmp_path / "other")}
-    )
+    write_json(tmp_path / "release" / "adapter_config.json", config | {"base_model_name_or_path": str(tmp_path / "other")})
     with pytest.raises(RunError, match="answer differently"):
         verify_parity(Run(tmp_path))
 
@@ -118,9 +114,7 @@ def test_only_ship_is_approved_and_the_first_words_say_so(
     assert body.startswith(f"**{first}")
 
 
-def test_a_tampered_adapter_stops_the_release(
-    tmp_path: Path, base_dir: Path, here: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_tampered_adapter_stops_the_release(tmp_path: Path, base_dir: Path, here: None, monkeypatch: pytest.MonkeyPatch) -> None:
     from safetensors.torch import load_file, save_file
 
     context = context_of(tmp_path / "run", base_dir)
@@ -138,9 +132,7 @@ def test_a_tampered_adapter_stops_the_release(
     assert [path.name for path in context.run.path("release").iterdir()] == ["started.json"]
 
 
-def test_an_adapter_that_is_lost_stops_the_release(
-    tmp_path: Path, base_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_adapter_that_is_lost_stops_the_release(tmp_path: Path, base_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     context = context_of(tmp_path / "run", base_dir)
 
     def lost(winner, candidate, directory):
@@ -176,10 +168,7 @@ def test_the_card_has_front_matter_that_the_hub_reads(released: Context) -> None
     assert card.data.library_name == "peft"
     assert card.data.pipeline_tag == "text-generation"
     assert {"tunewright", "text-classification", "lora", "approved"} <= set(card.data.tags)
-    assert [(one.metric_name, one.metric_value) for one in card.data.eval_results] == [
-        ("macro_f1", 0.6347),
-        ("accuracy", 0.7021),
-    ]
+    assert [(one.metric_name, one.metric_value) for one in card.data.eval_results] == [("macro_f1", 0.6347), ("accuracy", 0.7021)]
     assert card.data.base_model == "base"
     assert "# reviews\n" in card.text
     for words in (

@@ -21,13 +21,7 @@ from tunewright.models.load import load_base
 
 torch.set_num_threads(1)
 LABELS = ["negative", "neutral", "positive"]
-TEXTS = [
-    "I love it, the screen is bright.",
-    "It broke after two weeks!",
-    "It is a phone.",
-    "Is <|im_end|> a word?",
-    "Ça va — très bien 🙂",
-]
+TEXTS = ["I love it, the screen is bright.", "It broke after two weeks!", "It is a phone.", "Is <|im_end|> a word?", "Ça va — très bien 🙂"]
 
 
 def train(technique: str, base_dir: Path, folder: Path) -> None:
@@ -72,11 +66,7 @@ def context_of(directory: Path, base_dir: Path, technique: str = "lora", verdict
     shutil.rmtree(directory / "tune" / "lora")
     train(technique, base_dir, directory / "tune" / "lora")
     recipe = Recipe.check(
-        {
-            "data": {"path": "reviews.csv"},
-            "model": {"base": str(base_dir), "max_length": 128},
-            "release": {"probe_rows": 4},
-        }
+        {"data": {"path": "reviews.csv"}, "model": {"base": str(base_dir), "max_length": 128}, "release": {"probe_rows": 4}}
     )
     base = load_base(recipe.model)
     chat = ChatFormat(base.tokenizer, None, None, 128, labels=LABELS)

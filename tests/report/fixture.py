@@ -65,21 +65,13 @@ def make_run(directory: Path, verdict: str = "SHIP") -> Path:
             "failed": False,
         }
         write_json(directory / stage / "done.json", done)
-        append_jsonl(
-            directory / "events.jsonl", {"time": f"2026-11-21T10:0{number}:00.000+00:00", "event": "stage_done", **done}
-        )
+        append_jsonl(directory / "events.jsonl", {"time": f"2026-11-21T10:0{number}:00.000+00:00", "event": "stage_done", **done})
     return directory
 
 
 def _recipe(directory: Path) -> None:
     recipe = {
-        "data": {
-            "path": "/data/reviews.csv",
-            "text": "text",
-            "label": "label",
-            "groups": ["review"],
-            "where": {"domain": "amazon"},
-        },
+        "data": {"path": "/data/reviews.csv", "text": "text", "label": "label", "groups": ["review"], "where": {"domain": "amazon"}},
         "model": {"base": "smollm2-135m", "max_length": 512},
         "tune": {"minutes": 1.5, "seed": 17},
         "evaluate": {"metric": "macro_f1", "ship_if": {"relative_gain": 0.15, "confidence": 0.95}},
@@ -107,11 +99,7 @@ def _audit(directory: Path) -> None:
     found = pl.DataFrame(lines, schema=FINDING_SCHEMA)
     write_parquet(directory / "audit" / "findings.parquet", found)
     checks = {
-        name: {
-            "about": f"what {name} is",
-            "counts": {lines["severity"][0]: len(lines)},
-            "worst": lines.head(5).to_dicts(),
-        }
+        name: {"about": f"what {name} is", "counts": {lines["severity"][0]: len(lines)}, "worst": lines.head(5).to_dicts()}
         for (name,), lines in found.group_by("check", maintain_order=True)
     }
     checks["short_text"] = {"about": "nothing found", "counts": {}, "worst": []}
@@ -124,35 +112,15 @@ def _prepare(directory: Path) -> None:
         "labels": LABELS,
         "counts": {split: dict(zip(LABELS, found, strict=True)) for split, found in counts.items()},
         "steps": [
-            {
-                "name": "repair_text",
-                "rows_in": 3708,
-                "rows_out": 3708,
-                "changed": 52,
-                "reasons": {"html_entity": 40, "mojibake": 12},
-            },
-            {
-                "name": "drop_exact_duplicates",
-                "rows_in": 3708,
-                "rows_out": 3690,
-                "changed": 18,
-                "reasons": {"exact_duplicate": 18},
-            },
-            {
-                "name": "drop_near_duplicates",
-                "rows_in": 3690,
-                "rows_out": 3664,
-                "changed": 26,
-                "reasons": {"near_duplicate": 26},
-            },
+            {"name": "repair_text", "rows_in": 3708, "rows_out": 3708, "changed": 52, "reasons": {"html_entity": 40, "mojibake": 12}},
+            {"name": "drop_exact_duplicates", "rows_in": 3708, "rows_out": 3690, "changed": 18, "reasons": {"exact_duplicate": 18}},
+            {"name": "drop_near_duplicates", "rows_in": 3690, "rows_out": 3664, "changed": 26, "reasons": {"near_duplicate": 26}},
             {"name": "redact_pii", "rows_in": 3664, "rows_out": 3664, "changed": 3, "reasons": {"email": 3}},
         ],
         "split": {"train": 2559, "validation": 549, "test": 556},
     }
     write_json(directory / "prepare" / "summary.json", summary)
-    write_json(
-        directory / "prepare" / "seal.json", {"sha256": "5e41" * 16, "rows": 556, "openings": [{"purpose": "evaluate"}]}
-    )
+    write_json(directory / "prepare" / "seal.json", {"sha256": "5e41" * 16, "rows": 556, "openings": [{"purpose": "evaluate"}]})
     lines = [
         {"row_id": f"r{number:04d}", "source": "reviews.csv", "line": number + 2, "stage": stage, "action": action, "reason": reason}
         for stage, action, reason, count in (
@@ -182,16 +150,8 @@ def _tune(directory: Path) -> None:
             seconds = 88.7 * step / steps
             if step:
                 wave = 0.13 * math.sin(step * 2.7) * math.exp(-step / steps)
-                train = {
-                    "step": step,
-                    "loss": loss + 1.9 * math.exp(-5 * step / steps) + wave,
-                    "learning_rate": 2e-4,
-                    "grad_norm": 1.2,
-                }
-                append_jsonl(
-                    history,
-                    {"kind": "train", **train, "epoch": step / 160, "rows": 16, "tokens": 320, "seconds": seconds},
-                )
+                train = {"step": step, "loss": loss + 1.9 * math.exp(-5 * step / steps) + wave, "learning_rate": 2e-4, "grad_norm": 1.2}
+                append_jsonl(history, {"kind": "train", **train, "epoch": step / 160, "rows": 16, "tokens": 320, "seconds": seconds})
             if step in (0, steps // 3, 2 * steps // 3, steps, best):
                 share = 1 - math.exp(-4 * step / steps)
                 look = {
@@ -208,8 +168,7 @@ def _evaluate(directory: Path, verdict: str) -> None:
     for name, kind, accuracy, f1, half, rate, perplexity in SYSTEMS:
         base, right = [225, 159, 172], accuracy
         confusion = [
-            [round(n * right) if row == column else round(n * (1 - right) / 2) for column in range(3)]
-            for row, n in enumerate(base)
+            [round(n * right) if row == column else round(n * (1 - right) / 2) for column in range(3)] for row, n in enumerate(base)
         ]
         systems.append(
             {"name": name, "kind": kind, "uses_model": name.startswith("base_") or kind == "candidate",
@@ -241,13 +200,7 @@ def _evaluate(directory: Path, verdict: str) -> None:
                 }
             ],
             "slices": [
-                {
-                    "by": "label",
-                    "value": "negative",
-                    "rows": 225,
-                    "judged": True,
-                    "accuracy": {"base_zero_shot": 0.48, "lora": 0.71},
-                }
+                {"by": "label", "value": "negative", "rows": 225, "judged": True, "accuracy": {"base_zero_shot": 0.48, "lora": 0.71}}
             ],
             "notes": ["full: perplexity fell, yet macro_f1 did not rise."],
         },
@@ -315,7 +268,4 @@ def _release(directory: Path, verdict: str) -> None:
     manifest = {"status": "APPROVED: SHIP." if verdict == "SHIP" else f"NOT APPROVED: {verdict}.", "approved": verdict == "SHIP", "verdict": verdict, "kind": "adapter", "technique": "lora", "base_model": {"name": "smollm2-135m", "fingerprint": "77aa10bb22cc33dd"},
                 "files": [{"path": "adapter_model.safetensors", "bytes": 9_800_000, "sha256": "ab" * 32}]}  # fmt: skip
     write_json(directory / "release" / "manifest.json", manifest)
-    write_json(
-        directory / "release" / "parity.json",
-        {"rows": 16, "largest_difference": 0.00021, "tolerance": 0.001, "same_answers": 16},
-    )
+    write_json(directory / "release" / "parity.json", {"rows": 16, "largest_difference": 0.00021, "tolerance": 0.001, "same_answers": 16})

@@ -155,10 +155,7 @@ def test_every_system_candidate_step_and_gate_is_there_with_its_numbers(run: Pat
         low, high = one["intervals"]["macro_f1"]
         assert f"{one['scores']['macro_f1']:.3f} {low:.3f} to {high:.3f} {one['scores']['accuracy']:.3f}" in text
     for one in read_json(run / "tune" / "leaderboard.json")["candidates"]:
-        assert (
-            f"{one['validation']['macro_f1']:.3f} {one['validation']['accuracy']:.3f} {one['validation']['loss']:.3f}"
-            in text
-        )
+        assert f"{one['validation']['macro_f1']:.3f} {one['validation']['accuracy']:.3f} {one['validation']['loss']:.3f}" in text
         assert f"{one['trainable_parameters']:,}" in text
     for gate in read_json(run / "evaluate" / "verdict.json")["gates"]:
         assert gate["text"] in text
@@ -209,14 +206,7 @@ def test_a_label_named_like_a_method_is_looked_up_as_a_label(run: Path) -> None:
 
 
 def test_durations_keep_their_meaning_at_every_size() -> None:
-    assert [duration(one) for one in (0.0, 0.00002, 0.0213, 7.25, 187.0, None)] == [
-        "0 s",
-        "0.02 ms",
-        "21 ms",
-        "7.2 s",
-        "3 min 7 s",
-        "–",
-    ]
+    assert [duration(one) for one in (0.0, 0.00002, 0.0213, 7.25, 187.0, None)] == ["0 s", "0.02 ms", "21 ms", "7.2 s", "3 min 7 s", "–"]
 
 
 def luminance(colour: str) -> float:
@@ -230,11 +220,7 @@ def test_text_has_the_contrast_that_wcag_asks_for(scheme: int) -> None:
     style = (Path(report.__file__).parent / "report.css").read_text()
     block = style.split(":root {")[1 + scheme].split("}")[0]
     colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block))
-    pairs = [
-        (ink, ground)
-        for ink in ("ink", "soft", "accent", "base", "good", "bad", "unsure")
-        for ground in ("paper", "card")
-    ]
+    pairs = [(ink, ground) for ink in ("ink", "soft", "accent", "base", "good", "bad", "unsure") for ground in ("paper", "card")]
     pairs += [("bad", "bad-wash"), ("unsure", "unsure-wash"), ("accent", "accent-wash"), ("soft", "sunk")]
     for ink, ground in pairs:
         dark, bright = sorted(luminance(colours[one]) for one in (ink, ground))

@@ -36,9 +36,7 @@ WORDS = [
 ]
 SPACES = [" ", "  ", "\t", "\n", "\u00a0", "\u3000", "\x1f", "\x85"]
 words = st.one_of(st.sampled_from(WORDS), st.text(max_size=4))
-text = st.lists(st.tuples(words, st.sampled_from(SPACES)), max_size=14).map(
-    lambda parts: "".join(a + b for a, b in parts)
-)
+text = st.lists(st.tuples(words, st.sampled_from(SPACES)), max_size=14).map(lambda parts: "".join(a + b for a, b in parts))
 
 
 @st.composite
@@ -97,9 +95,7 @@ def test_pairs_are_exactly_those_of_brute_force(threshold: float, rows: list[str
 @pytest.mark.parametrize("threshold", THRESHOLDS)
 @settings(max_examples=60, deadline=None)
 @given(rows=related_texts())
-def test_a_row_is_dropped_only_for_a_kept_row_and_no_two_kept_rows_are_near(
-    threshold: float, rows: list[str | None]
-) -> None:
+def test_a_row_is_dropped_only_for_a_kept_row_and_no_two_kept_rows_are_near(threshold: float, rows: list[str | None]) -> None:
     near = brute_force(rows, threshold)
     dropped = TextJoin(pl.Series(rows, dtype=pl.String)).keep(threshold)
     kept = set(range(len(rows))) - set(dropped["row"].to_list())
@@ -149,23 +145,14 @@ def test_rows_without_words_are_nobodys_duplicates() -> None:
 
 def test_an_edit_in_chinese_is_found_without_spaces() -> None:
     pairs = TextJoin(
-        pl.Series(
-            [
-                "这款手机的电池很耐用而且屏幕非常清晰",
-                "这款手机的电池很耐用而且屏幕十分清晰",
-                "完全不同的一句话没有任何关系",
-            ]
-        )
+        pl.Series(["这款手机的电池很耐用而且屏幕非常清晰", "这款手机的电池很耐用而且屏幕十分清晰", "完全不同的一句话没有任何关系"])
     ).pairs(0.5)
     assert pairs.select("left", "right").rows() == [(0, 1)]
 
 
 def test_a_template_repeated_ten_thousand_times_stays_cheap_and_whole() -> None:
     rows = pl.Series(
-        [
-            f"Dear customer {i}, your order number {i * 7} has been shipped and will arrive at your door soon"
-            for i in range(10_000)
-        ]
+        [f"Dear customer {i}, your order number {i * 7} has been shipped and will arrive at your door soon" for i in range(10_000)]
     )
     join = TextJoin(rows)
     assert set(join.components(0.3)) == {0}

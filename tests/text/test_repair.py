@@ -21,11 +21,7 @@ from tunewright.text.repair import Repair, changed_part, decode_again, mend
         ("encoding", "it’s naïve – “déjà vu”, ﬁne, ＡＢＣ, e\u0301", "it’s naïve – “déjà vu”, ﬁne, ＡＢＣ, e\u0301"),
         ("html_entities", "A &amp; B &lt;3 &#39;x&#x27;", "A & B <3 'x'"),
         ("html_entities", "double &amp;#38; &amp;amp; twice", "double & & twice"),
-        (
-            "html_entities",
-            "go to /a?b=1&copy=2&reg=3 with &friends; AT&T;",
-            "go to /a?b=1&copy=2&reg=3 with &friends; AT&T;",
-        ),
+        ("html_entities", "go to /a?b=1&copy=2&reg=3 with &friends; AT&T;", "go to /a?b=1&copy=2&reg=3 with &friends; AT&T;"),
         ("html_tags", "<p class='x'>one<br/>two</p> 1 <2> <name> <3", " one two  1 <2> <name> <3"),
         ("control_characters", "a\x00b\ufeffc\u200bd\te\nf 👩\u200d👧 \x85", "abcd\te\nf 👩\u200d👧 \x85"),
         ("white_space", "  a \t b\u00a0c \n\n\n\n d  ", "a b c\n\nd"),
@@ -56,9 +52,7 @@ def test_the_commonest_spelling_of_a_label_wins_and_equal_ones_by_alphabet():
     }
 
 
-@pytest.mark.parametrize(
-    ("digits", "valid"), [("4111111111111111", True), ("79927398713", True), ("79927398710", False)]
-)
+@pytest.mark.parametrize(("digits", "valid"), [("4111111111111111", True), ("79927398713", True), ("79927398710", False)])
 def test_luhn(digits: str, valid: bool):
     assert luhn(digits) is valid
 

@@ -72,17 +72,7 @@ class Small:
             len(self.encoded.prefix),
         )
         with Report(quiet=True).task("training") as task:
-            return Loop(
-                self.model,
-                self.technique,
-                settings,
-                sampler,
-                loss or self.loss,
-                look or self.look,
-                self.look(),
-                self.folder,
-                task,
-            )
+            return Loop(self.model, self.technique, settings, sampler, loss or self.loss, look or self.look, self.look(), self.folder, task)
 
     def weights(self) -> dict[str, torch.Tensor]:
         return {name: weight.detach().clone() for name, weight in self.model.named_parameters()}

@@ -17,14 +17,7 @@ from tunewright.testing.tiny import tiny_model
 
 GOOD = ["I love it", "great phone, bright screen", "so good", "works well all day", "the best that I have had"]
 BAD = ["it broke", "the worst, do not buy", "bad battery", "dead after two weeks", "I want my money back"]
-FAST = {
-    "max_steps": 6,
-    "minutes": None,
-    "evaluations": 2,
-    "validation_rows": 10,
-    "per_device_train_batch_size": 4,
-    "workers": 1,
-}
+FAST = {"max_steps": 6, "minutes": None, "evaluations": 2, "validation_rows": 10, "per_device_train_batch_size": 4, "workers": 1}
 
 
 def rows(split: str, copies: int) -> pl.DataFrame:
@@ -51,12 +44,7 @@ def small_run(place: Path, model: dict[str, Any] | None = None, **tune: Any) -> 
     write_json(directory / "prepare" / "summary.json", {"labels": ["bad", "good"]})
     base = tiny_model(place / "model", layers=4)
     recipe = Recipe.check(
-        {
-            "data": {"path": "rows.csv"},
-            "prepare": {"steps": []},
-            "model": {"base": str(base), **(model or {})},
-            "tune": FAST | tune,
-        },
+        {"data": {"path": "rows.csv"}, "prepare": {"steps": []}, "model": {"base": str(base), **(model or {})}, "tune": FAST | tune},
         folder=place,
     )
     report = Report(quiet=True)

@@ -39,9 +39,7 @@ def test_loss_and_gradient_equal_trls_on_the_same_rows(place: Path, technique: o
         save_strategy="no",
         disable_tqdm=True,
     )
-    trainer = SFTTrainer(
-        theirs.model, config, train_dataset=Dataset.from_list(rows), processing_class=theirs.base.tokenizer
-    )
+    trainer = SFTTrainer(theirs.model, config, train_dataset=Dataset.from_list(rows), processing_class=theirs.base.tokenizer)
     trainer.train()
     logged = trainer.state.log_history[0]
     ours.loop().run()

@@ -33,13 +33,7 @@ def test_everything_comes_back(tmp_path: Path) -> None:
     place = checkpoints.save(tmp_path, model, optimizer, progress)
 
     def draw() -> list[Any]:
-        return [
-            random.random(),
-            random.gauss(0, 1),
-            np.random.standard_normal(),
-            np.random.rand(),
-            torch.rand(3).tolist(),
-        ]
+        return [random.random(), random.gauss(0, 1), np.random.standard_normal(), np.random.rand(), torch.rand(3).tolist()]
 
     drawn = draw()
     step(model, optimizer)
@@ -76,9 +70,7 @@ def test_a_checkpoint_of_other_weights_is_refused(tmp_path: Path) -> None:
         checkpoints.restore_weights(place, model)
 
 
-def test_a_write_that_was_cut_short_leaves_the_older_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_write_that_was_cut_short_leaves_the_older_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, optimizer = model_and_optimizer()
     checkpoints.save(tmp_path, model, optimizer, Progress(step=1))
 

@@ -52,10 +52,7 @@ def test_an_alarm_names_step_value_threshold_and_advice_and_comes_once() -> None
 
 def test_validation_that_got_worse_and_a_generalisation_gap() -> None:
     fit = [step(number, 0.2) for number in range(11, 20)]
-    assert alarms(look(0, 2.0, 0.3), look(10, 1.0, 0.4), *fit, look(20, 1.2, 0.4)) == [
-        "validation_worse",
-        "generalisation_gap",
-    ]
+    assert alarms(look(0, 2.0, 0.3), look(10, 1.0, 0.4), *fit, look(20, 1.2, 0.4)) == ["validation_worse", "generalisation_gap"]
     assert alarms(look(0, 2.0, 0.3), look(10, 1.0, 0.4), look(20, 1.05, 0.4)) == []
 
 

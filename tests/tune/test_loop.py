@@ -23,9 +23,7 @@ def looks(small: Small) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("cut", [(8, 2), (4, 4), (2, 8)])
-def test_gradient_accumulation_changes_nothing_not_even_in_the_last_partial_window(
-    place: Path, cut: tuple[int, int]
-) -> None:
+def test_gradient_accumulation_changes_nothing_not_even_in_the_last_partial_window(place: Path, cut: tuple[int, int]) -> None:
     """24 rows in steps of 16: every second step holds 8."""
     runs = []
     for batch, pieces in ((16, 1), cut):
@@ -101,10 +99,7 @@ def test_resume_needs_every_part_of_a_checkpoint(place: Path, part: str) -> None
     tensors = load_file(file)
     torch.manual_seed(4)
     other = torch.get_rng_state()
-    save_file(
-        {name: other if name == part else t * 2 if name.endswith(f"|{part}") else t for name, t in tensors.items()},
-        file,
-    )
+    save_file({name: other if name == part else t * 2 if name.endswith(f"|{part}") else t for name, t in tensors.items()}, file)
     again = Small(place / "cut", DROPOUT)
     again.loop().run()
     assert not equal(whole.weights(), again.weights())
@@ -186,16 +181,6 @@ def test_the_number_of_epochs_caps_every_budget(place: Path) -> None:
 def test_history_has_the_columns_that_others_read(place: Path) -> None:
     small = Small(place)
     small.loop().run()
-    assert set(steps(small)[0]) == {
-        "kind",
-        "step",
-        "epoch",
-        "rows",
-        "tokens",
-        "seconds",
-        "loss",
-        "learning_rate",
-        "grad_norm",
-    }
+    assert set(steps(small)[0]) == {"kind", "step", "epoch", "rows", "tokens", "seconds", "loss", "learning_rate", "grad_norm"}
     assert set(looks(small)[0]) == {"kind", "step", "epoch", "loss", "accuracy", "macro_f1", "seconds"}
     assert [record["step"] for record in looks(small)] == [0, 3, 6]

@@ -19,10 +19,7 @@ from tunewright.tune.verify import verify_resume
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    context = small_run(
-        tmp_path_factory.mktemp("stage"),
-        techniques=["lora", {"name": "lora", "alias": "lora_low", "learning_rate": 1e-5}],
-    )
+    context = small_run(tmp_path_factory.mktemp("stage"), techniques=["lora", {"name": "lora", "alias": "lora_low", "learning_rate": 1e-5}])
     context.run.path("prepare", "test.parquet").unlink()  # tune must not even look for it
     return context, tune.run(context)
 
@@ -33,25 +30,8 @@ def test_the_leaderboard_ranks_candidates_by_the_metric_and_holds_what_others_re
     scores = [one["validation"]["macro_f1"] for one in board["candidates"]]
     assert scores == sorted(scores, reverse=True)
     assert board["winner"] == board["candidates"][0]["name"] == result.winner
-    wanted = {
-        "name",
-        "technique",
-        "settings",
-        "validation",
-        "best_step",
-        "steps",
-        "epochs",
-        "rows_seen",
-        "train_seconds",
-    }
-    wanted |= {
-        "evaluation_seconds",
-        "trainable_parameters",
-        "total_parameters",
-        "peak_memory_bytes",
-        "stopped_because",
-        "alarms",
-    }
+    wanted = {"name", "technique", "settings", "validation", "best_step", "steps", "epochs", "rows_seen", "train_seconds"}
+    wanted |= {"evaluation_seconds", "trainable_parameters", "total_parameters", "peak_memory_bytes", "stopped_because", "alarms"}
     for one in board["candidates"]:
         assert wanted <= one.keys()
         assert one == read_json(context.run.path("tune", one["name"], "candidate.json"))
@@ -109,10 +89,7 @@ def test_candidates_side_by_side_give_the_same_weights_as_one_after_the_other(tm
         context = small_run(tmp_path / str(workers), techniques=["lora", "bottleneck"], workers=workers)
         tune.run(context)
         found.append(
-            [
-                context.run.path("tune", name, "adapter", "adapter_model.safetensors").read_bytes()
-                for name in ("lora", "bottleneck")
-            ]
+            [context.run.path("tune", name, "adapter", "adapter_model.safetensors").read_bytes() for name in ("lora", "bottleneck")]
         )
     assert found[0] == found[1]
 

@@ -69,9 +69,7 @@ def test_prompt_tuning_learns_its_embeddings_alone_and_starts_from_text_when_ask
     technique = {"name": "prompt_tuning", "num_virtual_tokens": 5, "prompt_tuning_init_text": "Classify the text."}
     small = Small(place, technique)
     learning = {name: weight for name, weight in small.model.named_parameters() if weight.requires_grad}
-    assert {name: tuple(weight.shape) for name, weight in learning.items()} == {
-        "prompt_encoder.default.embedding.weight": (5, 48)
-    }
+    assert {name: tuple(weight.shape) for name, weight in learning.items()} == {"prompt_encoder.default.embedding.weight": (5, 48)}
     tokens = small.base.tokenizer("Classify the text.", add_special_tokens=False)["input_ids"]
     wanted = small.base.model.get_input_embeddings().weight[[tokens[i % len(tokens)] for i in range(5)]]
     assert torch.equal(*(tensor.detach() for tensor in (*learning.values(), wanted)))

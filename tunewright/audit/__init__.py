@@ -75,9 +75,7 @@ class AuditResult:
         read, shown = self.read, [f"{label} {rows:,}" for label, rows in self.classes.items()]
         classes = ", ".join(shown[:6]) + (f" and {len(shown) - 6} more" if len(shown) > 6 else "")
         lines = [f"{len(read.rows):,} rows in {len(shown)} classes ({classes})"]
-        lines += (
-            [f"{len(read.quarantine):,} could not be read: audit/quarantine.parquet"] if len(read.quarantine) else []
-        )
+        lines += [f"{len(read.quarantine):,} could not be read: audit/quarantine.parquet"] if len(read.quarantine) else []
         lines += [f"{len(read.not_selected):,} are left out by data.where"] if len(read.not_selected) else []
         checks = {check.part_name(): check for check in self.checks}
         lines += [self._line(checks[name]) for name, by in self.tally.items() if by.keys() - {"info"}]
@@ -141,9 +139,7 @@ def run(context: Context) -> AuditResult:
     return result
 
 
-def audit_frame(
-    data: Any, *, text: str = "text", label: str = "label", report: Report | None = None, **settings: Any
-) -> AuditResult:
+def audit_frame(data: Any, *, text: str = "text", label: str = "label", report: Report | None = None, **settings: Any) -> AuditResult:
     """Audit rows without a run directory: `tw.audit("reviews.csv")`, `tw.audit(frame, text="body", checks=["personal_data"])`.
 
     `data` is a file, a Polars or pandas frame, or a whole recipe; `settings` are keys of the recipe's `audit` section, and

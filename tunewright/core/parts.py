@@ -63,9 +63,7 @@ class Step(Part):
 class Technique(Part):
     """Decides which weights learn, and how fast."""
 
-    alias: str | None = Field(
-        None, pattern=r"^\w[\w-]*$", description="name of the candidate; needed when a technique appears twice"
-    )
+    alias: str | None = Field(None, pattern=r"^\w[\w-]*$", description="name of the candidate; needed when a technique appears twice")
     learning_rate: float = Field(1e-4, gt=0, description="peak, reached after warmup_steps")
     warmup_steps: int = Field(5, ge=1, description="steps of linear warm-up; a cosine to zero follows")
     weight_decay: float = Field(0.0, ge=0, description="of AdamW")
@@ -123,7 +121,5 @@ class Explainer(Part):
     """Says why a model gave an answer."""
 
     @abstractmethod
-    def explain(
-        self, score: Callable[[list[str]], Floats], rows: pl.DataFrame, labels: list[str]
-    ) -> dict[str, Any]:
+    def explain(self, score: Callable[[list[str]], Floats], rows: pl.DataFrame, labels: list[str]) -> dict[str, Any]:
         """A JSON document for `explain/NAME.json`. `score` turns texts into (n, c) log-likelihoods of `labels`."""

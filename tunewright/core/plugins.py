@@ -56,10 +56,7 @@ def load(kind: str, name: str) -> type[Part]:
     own = [
         one
         for one in vars(module).values()
-        if isinstance(one, type)
-        and issubclass(one, Part)
-        and one.__module__ == module.__name__
-        and not one.__name__.startswith("_")
+        if isinstance(one, type) and issubclass(one, Part) and one.__module__ == module.__name__ and not one.__name__.startswith("_")
     ]
     if len(own) != 1:
         raise RecipeError(kind, [f"{module.__file__} must define exactly one part, but it defines {len(own)}"])
@@ -71,9 +68,7 @@ def _load_dotted(kind: str, name: str) -> type[Part]:
     try:
         found = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise RecipeError(
-            kind, [f"{name!r} cannot be loaded ({error}). Is the package installed in this environment?"]
-        ) from error
+        raise RecipeError(kind, [f"{name!r} cannot be loaded ({error}). Is the package installed in this environment?"]) from error
     if not (isinstance(found, type) and issubclass(found, Part)):
         raise RecipeError(kind, [f"{name!r} must be a subclass of tunewright.core.plugins.Part, but it is {found!r}"])
     return found

@@ -30,20 +30,12 @@ class DataSettings(Settings):
     path: str = Field(description="csv, tsv, jsonl or parquet file, relative to the recipe")
     text: str = Field("text", description="column with the text to classify")
     label: str = Field("label", description="column with the right answer")
-    id: str | None = Field(
-        None, description="column with unique row ids; without one, ids come from each row's content"
-    )
+    id: str | None = Field(None, description="column with unique row ids; without one, ids come from each row's content")
     groups: list[str] = Field([], description="columns whose equal values must stay in one split (author, thread, ...)")
-    where: dict[str, str] = Field(
-        {}, description="keep only rows whose column equals the value, for example {domain: amazon}"
-    )
-    format: Literal["auto", "csv", "tsv", "jsonl", "parquet"] = Field(
-        "auto", description="auto goes by the file's ending"
-    )
+    where: dict[str, str] = Field({}, description="keep only rows whose column equals the value, for example {domain: amazon}")
+    format: Literal["auto", "csv", "tsv", "jsonl", "parquet"] = Field("auto", description="auto goes by the file's ending")
     encoding: str = Field("utf-8", description="of csv and jsonl files; a file with a UTF-16 mark is recognised")
-    instruction: str | None = Field(
-        None, description="what the model is told before the text; the default names the labels"
-    )
+    instruction: str | None = Field(None, description="what the model is told before the text; the default names the labels")
 
 
 class ModelSettings(Settings):
@@ -51,18 +43,14 @@ class ModelSettings(Settings):
 
     base: str = Field("smollm2-135m", description="smollm2-135m (bundled), a local directory, or a Hugging Face id")
     system: str | None = Field(None, description="system message; null takes the chat template's own")
-    max_length: int = Field(
-        512, ge=16, description="longest prompt with answer, in tokens; longer texts are cut and counted"
-    )
+    max_length: int = Field(512, ge=16, description="longest prompt with answer, in tokens; longer texts are cut and counted")
 
 
 class AuditSettings(Settings):
     """What to look for in the rows."""
 
     checks: Literal["default"] | list[PartSpec] = Field("default", description="default runs every check of the folder")
-    fail_on: Literal["never", "warning", "error"] = Field(
-        "error", description="findings of this severity end the command with exit code 1"
-    )
+    fail_on: Literal["never", "warning", "error"] = Field("error", description="findings of this severity end the command with exit code 1")
 
 
 class SplitSettings(Settings):
@@ -96,9 +84,7 @@ class PrepareSettings(Settings):
         description="applied in this order",
     )
     split: SplitSettings = Field(default_factory=lambda: SplitSettings.model_validate({}))
-    near_duplicate_threshold: float = Field(
-        0.3, gt=0, le=1, description="rows at least this similar (Jaccard) share a split"
-    )
+    near_duplicate_threshold: float = Field(0.3, gt=0, le=1, description="rows at least this similar (Jaccard) share a split")
     seed: int = Field(17, ge=0)
 
 
@@ -113,9 +99,7 @@ class TuneSettings(Settings):
 
     techniques: list[PartSpec] = Field(["lora", "bottleneck", "prompt_tuning", "full"], min_length=1)
     objective: PartSpec = "sft"
-    minutes: float | None = Field(
-        1.5, gt=0, description="training time for each candidate, looks at validation apart; null for no limit"
-    )
+    minutes: float | None = Field(1.5, gt=0, description="training time for each candidate, looks at validation apart; null for no limit")
     max_steps: int | None = Field(None, ge=1, description="optimiser steps for each candidate, instead of minutes")
     num_train_epochs: float = Field(3, gt=0, description="at most this many passes over the training rows")
     per_device_train_batch_size: int = Field(8, ge=1)
@@ -123,35 +107,23 @@ class TuneSettings(Settings):
     evaluations: int = Field(3, ge=1, description="looks at validation for each candidate, the one at the start apart")
     validation_rows: int = Field(200, ge=1, description="rows of validation used for these looks, at most")
     early_stopping: EarlyStopping | None = Field(default_factory=lambda: EarlyStopping.model_validate({}))
-    metric: Literal["accuracy", "macro_f1"] = Field(
-        "macro_f1", description="chooses the best checkpoint and the winner"
-    )
-    workers: Literal["auto"] | int = Field(
-        "auto", description="candidates trained side by side; auto is one a core, two at most"
-    )
+    metric: Literal["accuracy", "macro_f1"] = Field("macro_f1", description="chooses the best checkpoint and the winner")
+    workers: Literal["auto"] | int = Field("auto", description="candidates trained side by side; auto is one a core, two at most")
     seed: int = Field(17, ge=0)
 
 
 class ShipIf(Settings):
     """What the winner must show before the verdict is SHIP."""
 
-    relative_gain: float = Field(
-        0.15, ge=0, description="gain over the untuned model, relative to the untuned model's score"
-    )
-    confidence: float = Field(
-        0.95, gt=0.5, lt=1, description="of intervals and tests, before the correction for looks at the test"
-    )
+    relative_gain: float = Field(0.15, ge=0, description="gain over the untuned model, relative to the untuned model's score")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="of intervals and tests, before the correction for looks at the test")
 
 
 class EvaluateSettings(Settings):
     """How the sealed test is judged."""
 
-    metrics: Literal["default"] | list[PartSpec] = Field(
-        "default", description="default computes every metric of the folder"
-    )
-    baselines: Literal["default"] | list[PartSpec] = Field(
-        "default", description="default fits every baseline of the folder"
-    )
+    metrics: Literal["default"] | list[PartSpec] = Field("default", description="default computes every metric of the folder")
+    baselines: Literal["default"] | list[PartSpec] = Field("default", description="default fits every baseline of the folder")
     metric: Literal["accuracy", "macro_f1"] = Field("macro_f1", description="the metric that decides")
     ship_if: ShipIf = Field(default_factory=lambda: ShipIf.model_validate({}))
 
@@ -166,9 +138,7 @@ class ExplainSettings(Settings):
 class ReleaseSettings(Settings):
     """What is checked before a release is packed."""
 
-    probe_rows: int = Field(
-        16, ge=1, description="rows that the release must answer alike when plain libraries load it"
-    )
+    probe_rows: int = Field(16, ge=1, description="rows that the release must answer alike when plain libraries load it")
 
 
 class Recipe(Settings):
@@ -196,9 +166,7 @@ class Recipe(Settings):
         try:
             text = source.read_text(encoding="utf-8")
         except FileNotFoundError as error:
-            raise RecipeError(
-                str(source), ["there is no such file. `tunewright init DATA` writes a recipe for your rows."]
-            ) from error
+            raise RecipeError(str(source), ["there is no such file. `tunewright init DATA` writes a recipe for your rows."]) from error
         except (OSError, UnicodeDecodeError) as error:
             raise RecipeError(str(source), [f"cannot be read as UTF-8 text ({error})."]) from error
         values, lines = _parse(text, str(source))
@@ -262,9 +230,7 @@ class _Loader(yaml.SafeLoader):
     """The safe loader, which also reads 1e-5 as a number (YAML 1.1 wants 1.0e-5)."""
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789"))
 
 
 def _parse(text: str, source: str) -> tuple[dict[str, Any], dict[Place, int]]:
@@ -277,9 +243,7 @@ def _parse(text: str, source: str) -> tuple[dict[str, Any], dict[Place, int]]:
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise RecipeError(source, [f"{where}not valid YAML: {getattr(error, 'problem', None) or error}."]) from error
     if not isinstance(values, dict):
-        raise RecipeError(
-            source, [f"must be a mapping of sections (data, model, tune, ...), but got {type(values).__name__}."]
-        )
+        raise RecipeError(source, [f"must be a mapping of sections (data, model, tune, ...), but got {type(values).__name__}."])
     lines: dict[Place, int] = {}
     twice: list[str] = []
     _walk(node, (), lines, twice)
@@ -293,9 +257,7 @@ def _walk(node: Any, place: Place, lines: dict[Place, int], twice: list[str]) ->
         for key, value in node.value:
             inner = (*place, str(key.value))
             if inner in lines:
-                twice.append(
-                    f"line {key.start_mark.line + 1}: {show_place(inner)}: given twice; it is also on line {lines[inner]}."
-                )
+                twice.append(f"line {key.start_mark.line + 1}: {show_place(inner)}: given twice; it is also on line {lines[inner]}.")
             lines[inner] = key.start_mark.line + 1
             _walk(value, inner, lines, twice)
     elif isinstance(node, yaml.SequenceNode):

@@ -98,15 +98,9 @@ def _format(data: DataSettings, path: Path) -> str:
     if data.format != "auto":
         return data.format
     ending = path.suffix.lower().lstrip(".")
-    name = {
-        "csv": "csv",
-        "tsv": "tsv",
-        "txt": "csv",
-        "jsonl": "jsonl",
-        "ndjson": "jsonl",
-        "json": "jsonl",
-        "parquet": "parquet",
-    }.get(ending)
+    name = {"csv": "csv", "tsv": "tsv", "txt": "csv", "jsonl": "jsonl", "ndjson": "jsonl", "json": "jsonl", "parquet": "parquet"}.get(
+        ending
+    )
     if name is None:
         raise DataError(
             f"data.path: cannot tell the format of {path} from its ending {path.suffix!r}. Set data.format to csv, tsv, jsonl or parquet."
@@ -124,9 +118,7 @@ def _text_of(path: Path, encoding: str) -> str:
     try:
         return raw.decode(encoding, errors="surrogateescape")
     except (LookupError, UnicodeError) as error:
-        raise DataError(
-            f"{path}: cannot be read as data.encoding {encoding!r} ({error}). Name the encoding it was written in."
-        ) from error
+        raise DataError(f"{path}: cannot be read as data.encoding {encoding!r} ({error}). Name the encoding it was written in.") from error
 
 
 def _broken(text: str) -> bool:
@@ -152,9 +144,7 @@ def _read_csv(path: Path, data: DataSettings) -> _Table:
     header = [name.strip() for name in first[1]]
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
-        raise DataError(
-            f"{path}, line 1: column {twice[0]!r} is given {header.count(twice[0])} times. Rename one of them."
-        )
+        raise DataError(f"{path}, line 1: column {twice[0]!r} is given {header.count(twice[0])} times. Rename one of them.")
     columns: list[list[str | None]] = [[] for _ in header]
     lines: list[int] = []
     bad: list[_Bad] = []
@@ -222,33 +212,17 @@ def _read_jsonl(path: Path, data: DataSettings) -> _Table:
     for line, raw, value in _json_values(path, text):
         if isinstance(value, ValueError) or _broken(raw):
             reason = "invalid_json" if isinstance(value, ValueError) else "broken_encoding"
-            bad.append(
-                _Bad(
-                    line,
-                    reason,
-                    str(value) if isinstance(value, ValueError) else f"bytes that are not {data.encoding}",
-                    raw,
-                )
-            )
+            bad.append(_Bad(line, reason, str(value) if isinstance(value, ValueError) else f"bytes that are not {data.encoding}", raw))
         elif not isinstance(value, dict):
             bad.append(_Bad(line, "not_an_object", f"a JSON object is needed, but got {type(value).__name__}", raw))
         elif data.text not in value or data.label not in value:
             missing = data.text if data.text not in value else data.label
-            bad.append(
-                _Bad(
-                    line,
-                    "missing_field",
-                    f"no field {missing!r}; the object has {', '.join(value) or 'no fields'}",
-                    raw,
-                )
-            )
+            bad.append(_Bad(line, "missing_field", f"no field {missing!r}; the object has {', '.join(value) or 'no fields'}", raw))
         else:
             objects.append((line, value))
     names = list(dict.fromkeys(name for _, one in objects for name in one))
     if not objects and bad and bad[0].reason == "missing_field":
-        raise DataError(
-            f"{path}, line {bad[0].line}: {bad[0].detail}. Set data.text and data.label to the right fields."
-        )
+        raise DataError(f"{path}, line {bad[0].line}: {bad[0].detail}. Set data.text and data.label to the right fields.")
     columns = {name: [_as_text(one.get(name)) for _, one in objects] for name in names}
     return _Table(columns, [line for line, _ in objects], bad)
 
@@ -284,9 +258,7 @@ def _read_parquet(path: Path, data: DataSettings) -> _Table:
         column = frame[name]
         if kind == pl.Binary:
             raise DataError(f"{path}: column {name!r} holds bytes. Store it as text, or leave it out of the file.")
-        columns[name] = (
-            [_as_text(one) for one in column.to_list()] if kind.is_nested() else column.cast(pl.String).to_list()
-        )
+        columns[name] = [_as_text(one) for one in column.to_list()] if kind.is_nested() else column.cast(pl.String).to_list()
     return _Table(columns, list(range(1, len(frame) + 1)), [])
 
 
@@ -314,10 +286,7 @@ def _build(table: _Table, path: Path, data: DataSettings) -> ReadResult:
     for name, value in data.where.items():
         selected = selected & (pl.col(name) == value).fill_null(False)
     ids = _row_ids(frame.drop("__line"), data, table.lines, path)
-    names = {name: f"{name}_" if name in RESERVED else name for name in table.columns} | {
-        data.text: "text",
-        data.label: "label",
-    }
+    names = {name: f"{name}_" if name in RESERVED else name for name in table.columns} | {data.text: "text", data.label: "label"}
     frame = frame.with_columns(ids, pl.lit(path.name).alias("__source"), selected.alias("__selected")).rename(names)
     frame = frame.rename({"__line": "line", "__id": "row_id", "__source": "source"})
     front = ["row_id", "source", "line", "text", "label"]
@@ -339,10 +308,7 @@ def _build(table: _Table, path: Path, data: DataSettings) -> ReadResult:
         raise DataError(f"{path}: column {data.label!r} (data.label) is empty in every row.")
     seen: dict[int, int] = {}
     bad = pl.DataFrame(
-        [
-            (_numbered(f"{one.reason}:{one.raw}", seen), path.name, one.line, one.reason, one.detail, _visible(one.raw))
-            for one in table.bad
-        ],
+        [(_numbered(f"{one.reason}:{one.raw}", seen), path.name, one.line, one.reason, one.detail, _visible(one.raw)) for one in table.bad],
         schema=QUARANTINE_SCHEMA,
         orient="row",
     )

@@ -33,10 +33,7 @@ class Run:
 
     def event(self, kind: str, **fields: Any) -> None:
         """Append one line to `events.jsonl`."""
-        append_jsonl(
-            self.path("events.jsonl"),
-            {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": kind, **fields},
-        )
+        append_jsonl(self.path("events.jsonl"), {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": kind, **fields})
 
     def done(self, stage: str) -> dict[str, Any] | None:
         """The completion marker of `stage`, or None when it has not finished."""

@@ -45,8 +45,6 @@ def open_test(run: Run, purpose: str, fingerprint: str) -> tuple[pl.DataFrame, i
     openings = seal["openings"]
     assert isinstance(openings, list)
     if not any(one["fingerprint"] == fingerprint for one in openings):
-        openings.append(
-            {"purpose": purpose, "fingerprint": fingerprint, "time": datetime.now(UTC).isoformat(timespec="seconds")}
-        )
+        openings.append({"purpose": purpose, "fingerprint": fingerprint, "time": datetime.now(UTC).isoformat(timespec="seconds")})
         write_json(run.path("prepare", "seal.json"), seal)
     return read_parquet(run.path("prepare", "test.parquet")), len(openings)

@@ -79,9 +79,7 @@ def run(context: Context) -> EvaluateResult:
 
 def _weights(context: Context, candidate: str) -> list[str]:
     folder = context.run.path("tune", candidate)
-    return [
-        sha256_file(path) for part in ("adapter", "model") for path in sorted((folder / part).glob("*.safetensors"))
-    ]
+    return [sha256_file(path) for part in ("adapter", "model") for path in sorted((folder / part).glob("*.safetensors"))]
 
 
 def _entrants(context: Context, board: dict[str, Any], weights: dict[str, list[str]]) -> list[Entrant]:
@@ -122,9 +120,7 @@ def _prompts(context: Context, winner: str, labels: list[str], test: pl.DataFram
     return Gate("token_contract", broken is None, broken, None, text), cut
 
 
-def _judge(
-    context: Context, test: pl.DataFrame, systems: list[System], winner: str, openings: int, contract: Gate
-) -> EvaluateResult:
+def _judge(context: Context, test: pl.DataFrame, systems: list[System], winner: str, openings: int, contract: Gate) -> EvaluateResult:
     """Scores, paired tests and verdict, written to the run directory."""
     from tunewright.evaluate import results
     from tunewright.evaluate.statistics import corrected_confidence

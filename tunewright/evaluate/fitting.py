@@ -68,6 +68,4 @@ def logistic(task: LabelTask, train: Any, test: Any, look: Look, fit: float, pre
     middle = time.perf_counter()
     columns[:, classes] = model.predict_proba(test) if len(classes) > 1 else 1.0
     fit, predict = fit + middle - start, predict + time.perf_counter() - middle
-    return Predictions(
-        task.labels, columns.argmax(axis=1), probabilities=columns, fit_seconds=fit, predict_seconds=predict
-    )
+    return Predictions(task.labels, columns.argmax(axis=1), probabilities=columns, fit_seconds=fit, predict_seconds=predict)

@@ -55,9 +55,7 @@ class PromptedBaseline(Baseline):
         return replace(found, **calibrated, fit_seconds=seen.predict_seconds)
 
 
-def ask(
-    loaded: LoadedModel, task: LabelTask, look: Look, name: str, lower: LowerStates | None, examples: Examples
-) -> Predictions:
+def ask(loaded: LoadedModel, task: LabelTask, look: Look, name: str, lower: LowerStates | None, examples: Examples) -> Predictions:
     """Answers to the test rows in the recipe's prompt; examples come on top of `model.max_length`. Work that `lower` saves
     is not saved in service: then the time is that of `TIMED` rows without it."""
     from tunewright.models.chat import ChatFormat

@@ -115,9 +115,7 @@ def bootstrap(
         estimate = float(statistic(sample.total[None])[0])
         if not math.isfinite(estimate):
             return Interval(estimate, low, high, math.inf, "not defined")
-        most = DRAWS // len(
-            sample.counts
-        )  # evidence of many different rows, as of perplexity: fewer, never under 1,000
+        most = DRAWS // len(sample.counts)  # evidence of many different rows, as of perplexity: fewer, never under 1,000
         draws = sample.resample(statistic, min(resamples, max(1_000, most)), seed)
         draws = np.where(np.isnan(draws), estimate, draws)
         if np.ptp(draws) < 1e-12:
@@ -221,9 +219,7 @@ def corrected_confidence(confidence: float, openings: int) -> float:
     return 1 - (1 - confidence) / openings
 
 
-def minimum_detectable_difference(
-    standard_error: float, trials: float, confidence: float = 0.95, power: float = 0.8
-) -> float:
+def minimum_detectable_difference(standard_error: float, trials: float, confidence: float = 0.95, power: float = 0.8) -> float:
     """Smallest true difference that a two-sided paired test sees with `power`: (z_alpha/2 + z_power) * SE.
 
     SE of the paired difference holds the observed discordance and the design effect of the groups: for accuracy

@@ -95,13 +95,7 @@ def strongest_cheap(metric: SummedMetric, systems: Sequence[System]) -> System |
 
 
 def judge(
-    metric: SummedMetric,
-    systems: Sequence[System],
-    winner: str,
-    groups: Ints,
-    ship_if: ShipIf,
-    openings: int,
-    contract: Gate,
+    metric: SummedMetric, systems: Sequence[System], winner: str, groups: Ints, ship_if: ShipIf, openings: int, contract: Gate
 ) -> Verdict:
     """The verdict on candidate `winner`. `openings` counts the looks at this test, this one included; `contract` is the
     gate of the token contract, which needs files to check."""

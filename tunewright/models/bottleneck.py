@@ -67,10 +67,7 @@ def save_bottleneck(model: Any, directory: Path, base: str = "") -> None:
 
 def load_bottleneck(model: Any, directory: Path) -> Any:
     """Put the adapters stored in `directory` on a plain `model`; every weight must find its place."""
-    config, weights = (
-        read_json(directory / CONFIG),
-        require("safetensors.torch", "train").load_file(directory / WEIGHTS),
-    )
+    config, weights = (read_json(directory / CONFIG), require("safetensors.torch", "train").load_file(directory / WEIGHTS))
     try:
         add_bottleneck(model, config["r"], layers=config["layers"])
         for i, adapter in _adapters(model).items():

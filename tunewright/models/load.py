@@ -117,9 +117,7 @@ def _with_adapter(model: Any, path: Path, technique: str) -> Any:
     stored = set(require("safetensors.torch", "train").load_file(path / "adapter_model.safetensors"))
     if applied != stored:
         odd = sorted(applied ^ stored)
-        raise EnvironmentProblem(
-            f"{path}: the adapter does not fit this base model: {odd[0]} has no partner ({len(odd)} in all)."
-        )
+        raise EnvironmentProblem(f"{path}: the adapter does not fit this base model: {odd[0]} has no partner ({len(odd)} in all).")
     return tuned
 
 
@@ -140,8 +138,7 @@ def model_directory(base: str, report: Report | None = None) -> Path:
         near = difflib.get_close_matches(base, BUNDLED, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else f" Bundled models: {', '.join(BUNDLED)}."
         raise EnvironmentProblem(
-            f"model.base: {base!r} is no directory here and could not be fetched from the Hugging Face hub "
-            f"({_first(error)}).{hint}"
+            f"model.base: {base!r} is no directory here and could not be fetched from the Hugging Face hub ({_first(error)}).{hint}"
         ) from error
 
 

@@ -107,9 +107,7 @@ class PrefixStates:
     layers: dict[int, tuple[torch.Tensor, torch.Tensor]]
 
 
-def answer_log_probs(
-    model: Any, tree: Tree, *, lower: LowerStates | None = None, prefix: PrefixStates | None = None
-) -> torch.Tensor:
+def answer_log_probs(model: Any, tree: Tree, *, lower: LowerStates | None = None, prefix: PrefixStates | None = None) -> torch.Tensor:
     """log p of each answer token (t,), in the order of `tree.targets`; gradients flow.
 
     `lower` supplies what the frozen lower layers say, so only the layers above run. `prefix` is what `prefix_states`
@@ -264,9 +262,7 @@ def _rows(states: torch.Tensor, gather: torch.Tensor) -> torch.Tensor:
     return states[0][:, gather].transpose(0, 1)
 
 
-def _attention(
-    module: Any, query: Any, key: Any, value: Any, mask: Any, *, tree: Plan | None = None, **rest: Any
-) -> Any:
+def _attention(module: Any, query: Any, key: Any, value: Any, mask: Any, *, tree: Plan | None = None, **rest: Any) -> Any:
     """What transformers calls; passes without a tree go to its own implementation."""
     if tree is None:
         return transformers.AttentionInterface()["sdpa"](module, query, key, value, mask, **rest)

@@ -68,9 +68,7 @@ def run(context: Context) -> PrepareResult:
         write_parquet(run.path("prepare", f"{name}.parquet"), parts[name])
     seal_test(run, parts["test"])
     write_parquet(run.path("prepare", "dropped.parquet"), left.filter(pl.col("action") == "dropped").drop("action"))
-    write_parquet(
-        run.path("prepare", "quarantine.parquet"), left.filter(pl.col("action") == "quarantined").drop("action")
-    )
+    write_parquet(run.path("prepare", "quarantine.parquet"), left.filter(pl.col("action") == "quarantined").drop("action"))
     labels = rows["label"].unique().sort().to_list()
     counts = {name: {label: int((part["label"] == label).sum()) for label in labels} for name, part in parts.items()}
     together = rows.group_by("group").len().filter(pl.col("len") > 1)
@@ -86,12 +84,7 @@ def apply_steps(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, lis
     Returns the rows that stay, one summary a step, and the rows that left with action, reason and detail.
     """
     recipe, report = context.recipe, context.report
-    look = Look(
-        recipe,
-        report,
-        context.executor,
-        lambda: import_module("tunewright.models.load").load_tokenizer(recipe.model.base, report),
-    )
+    look = Look(recipe, report, context.executor, lambda: import_module("tunewright.models.load").load_tokenizer(recipe.model.base, report))
     clash: dict[str, str] = {name: f"{name}_" for name in ("action", "reason", "detail") if name in rows.columns}
     said = ("row_id", "action", "reason", "detail")
     steps, left = [], [rows.clear().rename(clash).with_columns(**dict.fromkeys(said[1:], pl.lit("")))]

@@ -58,9 +58,7 @@ def assign(labels: pl.Series, groups: npt.NDArray[np.int64], settings: SplitSett
 def _check_classes(names: list[Any], labels: pl.Series) -> None:
     if len(names) < 2:
         said = f"every row is labelled {names[0]!r}" if names else "no rows are left"
-        raise DataError(
-            f"prepare: {said}, but a classifier needs at least two classes. Check data.label, data.where and prepare.steps."
-        )
+        raise DataError(f"prepare: {said}, but a classifier needs at least two classes. Check data.label, data.where and prepare.steps.")
     counts = labels.value_counts().sort("count", labels.name).iter_rows()
     few = [f"{label!r} ({count})" for label, count in counts if count < 3]
     if few:

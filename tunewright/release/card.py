@@ -17,24 +17,14 @@ HUB_METRICS = {"macro_f1": "f1", "accuracy": "accuracy"}
 def model_card(run: Run, manifest: dict[str, Any]) -> str:
     """README.md of the release that `manifest` describes, from the files of `run`."""
     hub = require("huggingface_hub", "train")
-    stages = {
-        "results": "evaluate/results",
-        "board": "tune/leaderboard",
-        "prepared": "prepare/summary",
-        "recipe": "resolved",
-    }
+    stages = {"results": "evaluate/results", "board": "tune/leaderboard", "prepared": "prepare/summary", "recipe": "resolved"}
     told = {name: read_json(run.path(f"{file}.json")) for name, file in stages.items()}
     title, file = run.directory.resolve().name, Path(told["recipe"]["data"]["path"]).name
     name = manifest["base_model"]["name"]
     base, license_id = BUNDLED.get(name, (Path(name).name if Path(name).exists() else name, "other"))
     scores = next(one["scores"] for one in told["results"]["systems"] if one["name"] == manifest["candidate"])
     measured = {metric: kind for metric, kind in HUB_METRICS.items() if metric in scores}
-    where = {
-        "task_type": "text-classification",
-        "dataset_type": "private",
-        "dataset_name": file,
-        "dataset_split": "test",
-    }
+    where = {"task_type": "text-classification", "dataset_type": "private", "dataset_name": file, "dataset_split": "test"}
     front = hub.ModelCardData(
         model_name=title,
         base_model=base,
@@ -42,12 +32,7 @@ def model_card(run: Run, manifest: dict[str, Any]) -> str:
         license_name="that-of-the-base-model" if license_id == "other" else None,
         library_name="peft" if manifest["kind"] == "adapter" else "transformers",
         pipeline_tag="text-generation",
-        tags=[
-            "tunewright",
-            where["task_type"],
-            manifest["technique"],
-            f"{'' if manifest['approved'] else 'not-'}approved",
-        ],
+        tags=["tunewright", where["task_type"], manifest["technique"], f"{'' if manifest['approved'] else 'not-'}approved"],
         metrics=list(measured.values()),
         eval_results=[
             hub.EvalResult(metric_type=kind, metric_name=metric, metric_value=round(scores[metric], 4), **where)

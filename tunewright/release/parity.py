@@ -19,9 +19,7 @@ from tunewright.models.load import LoadedModel
 from tunewright.models.score import score_labels
 
 SCRIPT = Path(__file__).with_name("parity_script.py")
-TOLERANCE = (
-    2e-3  # nats of a label's log-likelihood: fp32 sums in another order differ by about 1e-5, a lost adapter by 1
-)
+TOLERANCE = 2e-3  # nats of a label's log-likelihood: fp32 sums in another order differ by about 1e-5, a lost adapter by 1
 
 
 def prompt(chat: ChatFormat) -> dict[str, Any]:
@@ -74,18 +72,9 @@ def _compare(ours: Floats, answered: dict[str, Any], texts: list[str]) -> dict[s
 def ask(directory: Path, form: dict[str, Any], texts: list[str]) -> dict[str, Any]:
     """Run the script on the release in `directory`; its answers. Raises `RunError` when it fails."""
     job = {"release": str(directory), "prompt": form, "texts": texts}
-    environment = os.environ | {
-        "HF_HUB_OFFLINE": "1",
-        "TRANSFORMERS_VERBOSITY": "error",
-        "TOKENIZERS_PARALLELISM": "false",
-    }
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "TOKENIZERS_PARALLELISM": "false"}
     done = subprocess.run(
-        [sys.executable, str(SCRIPT)],
-        input=json.dumps(job),
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
+        [sys.executable, str(SCRIPT)], input=json.dumps(job), capture_output=True, text=True, env=environment, check=False
     )
     if done.returncode != 0:
         words = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]

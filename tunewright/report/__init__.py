@@ -36,9 +36,7 @@ def render(view: dict[str, Any]) -> str:
     here = files("tunewright.report")
     css = here.joinpath("report.css").read_text(encoding="utf-8")
     style_hash = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
-    environment = Environment(
-        autoescape=True, undefined=ChainableUndefined, trim_blocks=True, lstrip_blocks=True, finalize=words.shown
-    )
+    environment = Environment(autoescape=True, undefined=ChainableUndefined, trim_blocks=True, lstrip_blocks=True, finalize=words.shown)
     environment.filters |= words.FILTERS
     template = environment.from_string(here.joinpath("report.html.j2").read_text(encoding="utf-8"))
     # The style sheet is our own file, not data of the run.

@@ -35,11 +35,7 @@ class Scale:
         step = next(power * unit for unit in (1, 2, 2.5, 5, 10) if power * unit >= rough * 0.999)
         first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
         marks = tuple(round(step * number, 12) for number in range(first, last + 1))
-        return (
-            cls(low, high, tuple(mark for mark in marks if low <= mark <= high))
-            if tight
-            else cls(marks[0], marks[-1], marks)
-        )
+        return cls(low, high, tuple(mark for mark in marks if low <= mark <= high)) if tight else cls(marks[0], marks[-1], marks)
 
     def at(self, value: float) -> float:
         return round(100 * min(1.0, max(0.0, (value - self.low) / (self.high - self.low))), 2)
@@ -75,9 +71,7 @@ def whisker(scale: Scale, value: float, low: float | None, high: float | None, c
     return _svg(28, label, [*parts, *_interval(scale, value, low, high, 14, 5.5, css)], "row")
 
 
-def _interval(
-    scale: Scale, value: float, low: float | None, high: float | None, y: float, radius: float, css: str
-) -> list[str]:
+def _interval(scale: Scale, value: float, low: float | None, high: float | None, y: float, radius: float, css: str) -> list[str]:
     parts = [f'<circle class="dot {css}" cx="{scale.at(value)}%" cy="{y}" r="{radius}"/>']
     if low is not None and high is not None:
         ends = [_line(scale.at(end), scale.at(end), y - radius, y + radius, f"whisker {css}") for end in (low, high)]
@@ -106,9 +100,7 @@ class Curve:
     band: Sequence[tuple[float, float, float]] = ()  # x, low, high
 
 
-def curves(
-    lines: Sequence[Curve], x: Scale, y: Scale, label: str, height: int = 120, mark: Point | None = None
-) -> Markup:
+def curves(lines: Sequence[Curve], x: Scale, y: Scale, label: str, height: int = 120, mark: Point | None = None) -> Markup:
     """Curves on shared scales. `mark` rings one point (the checkpoint that was kept)."""
     top, floor = 8, height - 20
     span = floor - top
@@ -121,10 +113,7 @@ def curves(
 
     parts = []
     for tick in y.ticks:
-        parts += [
-            _line(0, 100, down(tick), down(tick), "grid"),
-            _text(-1, down(tick) + 4, y.label(tick) + "\u2009", "tick", "end"),
-        ]
+        parts += [_line(0, 100, down(tick), down(tick), "grid"), _text(-1, down(tick) + 4, y.label(tick) + "\u2009", "tick", "end")]
     parts += [_text(x.at(tick), height - 2, x.label(tick)) for tick in x.ticks]
     stretched = []
     for line in lines:
@@ -132,9 +121,7 @@ def curves(
             around = [(a, high) for a, _, high in line.band] + [(a, low) for a, low, _ in reversed(line.band)]
             stretched.append(f'<polygon class="band {line.css}" points="{path(around)}"/>')
         stretched.append(f'<polyline class="curve {line.css}" points="{path(line.points)}"/>')
-    parts.append(
-        f'<svg width="100%" height="{height}" viewBox="0 0 100 {height}" preserveAspectRatio="none">{"".join(stretched)}</svg>'
-    )
+    parts.append(f'<svg width="100%" height="{height}" viewBox="0 0 100 {height}" preserveAspectRatio="none">{"".join(stretched)}</svg>')
     for line in lines:
         for a, b in line.points if line.dots else ():
             parts.append(f'<circle class="dot {line.css}" cx="{x.at(a)}%" cy="{down(b)}" r="3.5"/>')

@@ -29,9 +29,7 @@ def read_run(directory: Path) -> Json:
 
     done = {stage: read(f"{stage}/done.json") or {} for stage in STAGES}
     recipe, verdict, test = read("resolved.json"), read("evaluate/verdict.json"), read("evaluate/results.json")
-    board, summary, explained = (
-        read(f"{name}.json") for name in ("tune/leaderboard", "prepare/summary", "explain/occlusion")
-    )
+    board, summary, explained = (read(f"{name}.json") for name in ("tune/leaderboard", "prepare/summary", "explain/occlusion"))
     return {
         "name": directory.resolve().name,
         "directory": shlex.quote(str(directory)),
@@ -42,8 +40,7 @@ def read_run(directory: Path) -> Json:
         "verdict": verdict,
         "audit": _audit(read("audit/summary.json")),
         "prepare": summary and _prepare(summary, read("ledger.parquet")),
-        "tune": board
-        and _tune(board, {one["name"]: read(f"tune/{one['name']}/history.jsonl") for one in board["candidates"]}),
+        "tune": board and _tune(board, {one["name"]: read(f"tune/{one['name']}/history.jsonl") for one in board["candidates"]}),
         "test": test and _test(test, verdict or {}, recipe or {}, board or {"candidates": []}),
         "explain": explained and _explain(explained),
         "release": read("release/manifest.json"),
@@ -56,11 +53,7 @@ def _audit(summary: Json | None) -> list[Json] | None:
     """The checks that found something, the most serious first."""
     if summary is None:
         return None
-    found = [
-        {"name": name, "total": sum(one["counts"].values()), **one}
-        for name, one in summary["checks"].items()
-        if one["counts"]
-    ]
+    found = [{"name": name, "total": sum(one["counts"].values()), **one} for name, one in summary["checks"].items() if one["counts"]]
     for one in found:
         one["severity"] = max(one["counts"], key=SEVERITIES.index)
     return sorted(found, key=lambda one: (-SEVERITIES.index(one["severity"]), -one["total"]))
@@ -74,10 +67,7 @@ def _prepare(summary: Json, ledger: pl.DataFrame | None) -> Json:
     for action in ("dropped", "quarantined"):
         left = [one["rows"] for one in totals if one["action"] == action and one["reason"] != "not_selected"]
         bar += [(action, sum(left), "left")] if left else []
-    rows = {
-        name: sum(one["rows"] for one in totals if name in (one["action"], one["reason"]))
-        for name in ("read", "not_selected")
-    }
+    rows = {name: sum(one["rows"] for one in totals if name in (one["action"], one["reason"])) for name in ("read", "not_selected")}
     return {**summary, "totals": totals, "bar": bar, "sizes": {name: rows for name, rows, _ in bar}, **rows}
 
 
@@ -86,21 +76,15 @@ def _tune(board: Json, histories: dict[str, list[Json] | None]) -> Json:
     keys, drawn, steps = ("loss", board["metric"]), dict[str, list[float]](), [0]
     for one in board["candidates"]:
         history = histories[one["name"]] or []
-        one["train_curve"] = _smooth(
-            [(line["step"], line["loss"]) for line in history if line["kind"] == "train" and line["loss"]]
-        )
+        one["train_curve"] = _smooth([(line["step"], line["loss"]) for line in history if line["kind"] == "train" and line["loss"]])
         for key in keys:
-            looks = [
-                (line["step"], line[key]) for line in history if line["kind"] == "validation" and line[key] is not None
-            ]
+            looks = [(line["step"], line[key]) for line in history if line["kind"] == "validation" and line[key] is not None]
             one[key] = {"looks": looks, "best": next((look for look in looks if look[0] == one["best_step"]), None)}
             one[key]["said"] = ", ".join(f"{value:.3f} at step {step}" for step, value in looks)
             curve = looks + (one["train_curve"] if key == "loss" else [])
             drawn.setdefault(key, []).extend(value for _, value in curve)
             steps += [step for step, _ in curve]
-    scales = {key: Scale.around(values, 4) for key, values in drawn.items()} | {
-        "step": Scale.around(steps, 3, tight=True)
-    }
+    scales = {key: Scale.around(values, 4) for key, values in drawn.items()} | {"step": Scale.around(steps, 3, tight=True)}
     alarms = [(one["name"], alarm) for one in board["candidates"] for alarm in one["alarms"]]
     return {**board, "drawn": keys if drawn["loss"] else (), "scales": scales, "alarms": alarms}
 
@@ -127,8 +111,7 @@ def _test(results: Json, verdict: Json, recipe: Json, board: Json) -> Json:
     trio = [pair[1], *cheap, pair[0]] if len(pair) == 2 else []
     asked = recipe.get("evaluate", {}).get("ship_if", {}).get("relative_gain")
     scales = [
-        Scale.around([end for one in some for end in (one["scores"][metric], *one["interval"])], 6)
-        for some in (results["systems"], trio)
+        Scale.around([end for one in some for end in (one["scores"][metric], *one["interval"])], 6) for some in (results["systems"], trio)
     ]
     others = [name for name in results["systems"][0]["scores"] if name != metric]
     needed = asked * pair[1]["scores"][metric] if asked is not None and len(pair) == 2 else None
@@ -154,16 +137,10 @@ def _explain(found: Json) -> Json:
     """Explained rows with each word's shade (three steps, relative to the strongest word of its row) and the deletion curve."""
     for row in found["rows"]:
         most = max(map(abs, row["weights"]), default=0.0) or 1.0
-        row["marked"] = [
-            (word, _shade(weight / most), weight) for word, weight in zip(row["words"], row["weights"], strict=True)
-        ]
+        row["marked"] = [(word, _shade(weight / most), weight) for word, weight in zip(row["words"], row["weights"], strict=True)]
     curve = found["faithfulness"]["curve"]
     ours, chance = ([(one["dropped"], one[key]) for one in curve] for key in ("by_importance", "random"))
-    band = [
-        (one["dropped"], one["random"] + one["ci_low"], one["random"] + one["ci_high"])
-        for one in curve
-        if one["ci_low"] is not None
-    ]
+    band = [(one["dropped"], one["random"] + one["ci_low"], one["random"] + one["ci_high"]) for one in curve if one["ci_low"] is not None]
     found["curves"] = [Curve(chance, "faint", dots=True), Curve(ours, "winner", dots=True, band=band)]
     found["x"] = Scale.around([0, *(one["dropped"] for one in curve)], 5, tight=True)
     found["y"] = Scale.around([0.0, *(value for _, *values in (*ours, *chance, *band) for value in values)], 4)

@@ -17,12 +17,7 @@ CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-ROLES = {
-    "bos_token": "<|im_start|>",
-    "eos_token": "<|im_end|>",
-    "pad_token": "<|im_end|>",
-    "unk_token": "<|endoftext|>",
-}
+ROLES = {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>", "pad_token": "<|im_end|>", "unk_token": "<|endoftext|>"}
 CORPUS = [
     "Classify the text. Answer with exactly one of: negative, neutral, positive.",
     "system user assistant You are a helpful assistant. spam ham yes no good bad",
@@ -41,15 +36,9 @@ def tiny_tokenizer() -> Any:
     core.decoder = decoders.ByteLevel()
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=384, special_tokens=special, initial_alphabet=alphabet, show_progress=False
-    )
+    trainer = trainers.BpeTrainer(vocab_size=384, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
     core.train_from_iterator(CORPUS, trainer)
-    return require("transformers", "train").PreTrainedTokenizerFast(
-        tokenizer_object=core,
-        **ROLES,
-        chat_template=CHAT_TEMPLATE,
-    )
+    return require("transformers", "train").PreTrainedTokenizerFast(tokenizer_object=core, **ROLES, chat_template=CHAT_TEMPLATE)
 
 
 def tiny_model(directory: Path | str, family: str = "llama", *, layers: int = 2, seed: int = 0) -> Path:

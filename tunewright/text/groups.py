@@ -20,11 +20,7 @@ def leak_groups(rows: pl.DataFrame, data: DataSettings, threshold: float) -> npt
     left, right = [links["left"].to_numpy()], [links["right"].to_numpy()]
     for given in data.groups:
         name = {data.text: "text", data.label: "label"}.get(given, f"{given}_" if given in RESERVED else given)
-        same = (
-            rows.select(pl.col(name).cast(pl.String).alias("value"))
-            .with_row_index("row")
-            .filter(pl.col("value").fill_null("") != "")
-        )
+        same = rows.select(pl.col(name).cast(pl.String).alias("value")).with_row_index("row").filter(pl.col("value").fill_null("") != "")
         same = same.with_columns(first=pl.col("row").first().over("value"))
         left.append(same["first"].to_numpy())
         right.append(same["row"].to_numpy())

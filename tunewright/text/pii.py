@@ -103,16 +103,12 @@ PATTERNS: dict[Kind, Pattern] = {
     "card": Pattern(r"(?:\d[ -]?){13}", rf"(?<![\w.,/=-]){_CARD}(?![\w/=-])", _card),
     "ssn": Pattern(r"\d{3}-\d{2}-\d{4}", rf"(?<![\w.-]){_SSN}(?![\w-])", _ssn),
     "email": Pattern(r"\w@[\w-]+\.\w", rf"(?<![\w.+-]){_EMAIL}(?![\w-])", _email),
-    "ip_address": Pattern(
-        r"\d\.\d{1,3}\.\d{1,3}\.\d", r"(?<![\w.-])\d{1,3}(?:\.\d{1,3}){3}(?![\w-]|\.\d)", _ip_address
-    ),
+    "ip_address": Pattern(r"\d\.\d{1,3}\.\d{1,3}\.\d", r"(?<![\w.-])\d{1,3}(?:\.\d{1,3}){3}(?![\w-]|\.\d)", _ip_address),
     "phone": Pattern(r"\d[ ().-]{0,3}\d[\d ().-]{5,}\d", rf"(?<![\w.,/=#:$+-]){_PHONE}(?![\w/=%]|[.,:-]\d)", _phone),
 }
 
 
-def find(
-    texts: pl.Series, kinds: Sequence[Kind] = KINDS, region: str = "US", allow: Sequence[str] = ()
-) -> pl.DataFrame:
+def find(texts: pl.Series, kinds: Sequence[Kind] = KINDS, region: str = "US", allow: Sequence[str] = ()) -> pl.DataFrame:
     """Personal data in `texts`, in order of row and place; `start` and `end` count characters.
 
     `region` (two letters) is where phone numbers without a country code belong; `allow` lists values, or ends of values
@@ -140,9 +136,7 @@ def masked(value: str) -> str:
     return value[:1] + re.sub(r"\w", "•", value[1:])
 
 
-def redact(
-    texts: pl.Series, kinds: Sequence[Kind] = KINDS, region: str = "US", allow: Sequence[str] = ()
-) -> pl.DataFrame:
+def redact(texts: pl.Series, kinds: Sequence[Kind] = KINDS, region: str = "US", allow: Sequence[str] = ()) -> pl.DataFrame:
     """Each text with sure finds replaced by '<KIND>', and what was `found` ('email 2, phone 1'; null for nothing)."""
     sure = find(texts, kinds, region, allow).filter(pl.col("confidence") >= STRONG)
     redacted: list[str | None] = texts.to_list()
@@ -153,7 +147,5 @@ def redact(
             pieces += [texts[row][at:start], f"<{kind.upper()}>"]
             at = end
         redacted[row] = "".join(pieces) + texts[row][at:]
-        found[row] = ", ".join(
-            f"{kind} {number}" for kind, number in part["kind"].value_counts().sort("kind").iter_rows()
-        )
+        found[row] = ", ".join(f"{kind} {number}" for kind, number in part["kind"].value_counts().sort("kind").iter_rows())
     return pl.DataFrame({"text": redacted, "found": found}, schema={"text": pl.String, "found": pl.String})

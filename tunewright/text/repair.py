@@ -27,10 +27,7 @@ TAG = (
 )
 CONTROL = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff\u200b\u2060]"
 # Thai, Lao, Tibetan, Burmese, Khmer, kana, bopomofo, CJK ideographs with their extensions: written without spaces.
-UNSPACED = (
-    "\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u312f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-    "\U00020000-\U0003ffff"
-)
+UNSPACED = "\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u312f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 LOST = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -52,19 +49,12 @@ def mend(repair: Repair, texts: pl.Series) -> pl.Series:
         return texts.str.replace_all(TAG, " ")
     if repair == "control_characters":
         return texts.str.replace_all(CONTROL, "")
-    return (
-        texts.str.replace_all(r"[^\S\n]+", " ")
-        .str.replace_all(r" ?\n ?", "\n")
-        .str.replace_all(r"\n{3,}", "\n\n")
-        .str.strip_chars()
-    )
+    return texts.str.replace_all(r"[^\S\n]+", " ").str.replace_all(r" ?\n ?", "\n").str.replace_all(r"\n{3,}", "\n\n").str.strip_chars()
 
 
 def unescape(text: str) -> str:
     """Replace whole, known entities only: '&copy=1' in an address and '&friends;' are not HTML."""
-    return re.sub(
-        ENTITY, lambda one: html.unescape(one[0]) if one[0][1] == "#" or one[0][1:] in html5 else one[0], text
-    )
+    return re.sub(ENTITY, lambda one: html.unescape(one[0]) if one[0][1] == "#" or one[0][1:] in html5 else one[0], text)
 
 
 def decode_again(text: str) -> tuple[str, list[str]]:

@@ -52,11 +52,7 @@ class TuneResult:
             lines.append(f"Of {self.rows} training rows the budget never reached: {', '.join(short)}.")
         if self.truncated:
             lines.append(f"{self.truncated} of {self.rows} training rows were cut to model.max_length.")
-        alarms = [
-            f"{one['name']}: {alarm['name']} at step {alarm['step']}"
-            for one in self.candidates
-            for alarm in one["alarms"]
-        ]
+        alarms = [f"{one['name']}: {alarm['name']} at step {alarm['step']}" for one in self.candidates for alarm in one["alarms"]]
         if alarms:
             lines.append(f"Alarms (advice in tune/leaderboard.json): {'; '.join(alarms)}.")
         return lines
@@ -88,16 +84,10 @@ def run(context: Context) -> TuneResult:
 
 def candidate_names(techniques: list[PartSpec]) -> dict[str, PartSpec]:
     """Name -> part of each candidate: its alias, or the technique's name. Raises `RecipeError` when two are alike."""
-    named = [
-        (build("techniques", spec).alias or (spec if isinstance(spec, str) else str(spec["name"])), spec)
-        for spec in techniques
-    ]
+    named = [(build("techniques", spec).alias or (spec if isinstance(spec, str) else str(spec["name"])), spec) for spec in techniques]
     twice = [name for name, count in Counter(name for name, _ in named).items() if count > 1]
     if twice:
-        raise RecipeError(
-            "recipe",
-            [f"tune.techniques: {name!r} appears more than once. Give each its own 'alias'." for name in twice],
-        )
+        raise RecipeError("recipe", [f"tune.techniques: {name!r} appears more than once. Give each its own 'alias'." for name in twice])
     return dict(named)
 
 
@@ -106,9 +96,7 @@ def _rows(context: Context) -> pl.DataFrame:
     frames = {name: read_parquet(context.run.path("prepare", f"{name}.parquet")) for name in ("train", "validation")}
     for name, frame in frames.items():
         if frame.is_empty():
-            raise DataError(
-                f"prepare/{name}.parquet has no rows, but tuning needs some. Add rows or raise prepare.split.{name}."
-            )
+            raise DataError(f"prepare/{name}.parquet has no rows, but tuning needs some. Add rows or raise prepare.split.{name}.")
     return frames["train"]
 
 

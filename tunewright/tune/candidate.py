@@ -85,8 +85,7 @@ def train(job: Job, report: Report) -> dict[str, Any]:
 
     learn, total = (sum(w.numel() for w in some) for some in (learning_weights(model).values(), model.parameters()))
     report.say(
-        f"          {job.name}: {learn:,} of {total:,} weights learn, {size * pieces} rows a step, "
-        f"about {memory / 2**30:.1f} GiB of memory"
+        f"          {job.name}: {learn:,} of {total:,} weights learn, {size * pieces} rows a step, about {memory / 2**30:.1f} GiB of memory"
     )
     gradients = check_gradients(model, technique, lambda: loss(sampler.micro_batches(0)[0])[0])
     untuned = read_json(folder.parent / "untuned.json")

@@ -53,11 +53,7 @@ def save(folder: Path, model: Any, optimizer: torch.optim.Optimizer, progress: P
     training = {f"{index}|{key}": t.detach().clone() for index, own in moments.items() for key, t in own.items()}
     training["random|torch"] = torch.get_rng_state()
     kind, keys, *rest = np.random.get_state()
-    state = {
-        "progress": asdict(progress),
-        "numpy": [kind, np.asarray(keys).tolist(), *rest],
-        "python": random.getstate(),
-    }
+    state = {"progress": asdict(progress), "numpy": [kind, np.asarray(keys).tolist(), *rest], "python": random.getstate()}
     target = folder / f"checkpoint-{progress.step}"
     with atomic_dir(target) as beside:
         save_file({name: w.detach().contiguous() for name, w in learning_weights(model).items()}, beside / WEIGHTS)

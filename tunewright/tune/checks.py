@@ -32,9 +32,7 @@ def check_gradients(model: Any, technique: Technique, loss: Callable[[], torch.T
             f"{len(odd)} differ, such as {odd[0]}. Its `apply` or its `learns` is wrong."
         )
     if not alive:
-        raise RunError(
-            f"technique {technique.part_name()}: no gradient reaches the {len(meant)} weights that should learn."
-        )
+        raise RunError(f"technique {technique.part_name()}: no gradient reaches the {len(meant)} weights that should learn.")
     return {"weights": len(meant), "with_gradient": len(reached), "not_zero": alive}
 
 

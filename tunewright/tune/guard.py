@@ -57,9 +57,7 @@ class Guard:
         """Raise the alarm `name`, unless it has been raised before."""
         if all(alarm["name"] != name for alarm in self.alarms):
             shown = value if math.isfinite(value) else None  # JSON has no NaN
-            self.alarms.append(
-                {"name": name, "step": step, "value": shown, "threshold": threshold, "advice": ADVICE[name]}
-            )
+            self.alarms.append({"name": name, "step": step, "value": shown, "threshold": threshold, "advice": ADVICE[name]})
 
     def _observe_step(self, record: Record) -> None:
         step, loss, norm = record["step"], record["loss"], record["grad_norm"]

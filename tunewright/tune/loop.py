@@ -54,9 +54,7 @@ class Loop:
 
     def run(self) -> Progress:
         self.weights = learning_weights(self.model)
-        self.optimizer = torch.optim.AdamW(
-            self.weights.values(), lr=self.technique.learning_rate, weight_decay=self.technique.weight_decay
-        )
+        self.optimizer = torch.optim.AdamW(self.weights.values(), lr=self.technique.learning_rate, weight_decay=self.technique.weight_decay)
         self.progress = self._resume() or self._start()
         self._show(self.progress.step)
         while not self.progress.stopped_because:
@@ -174,9 +172,7 @@ class Loop:
             return
         progress.evaluation_seconds += seconds
         epoch = round(progress.step / self.sampler.steps_per_epoch, 4)
-        self._record(
-            {"kind": "validation", "step": progress.step, "epoch": epoch, **found, "seconds": round(seconds, 4)}
-        )
+        self._record({"kind": "validation", "step": progress.step, "epoch": epoch, **found, "seconds": round(seconds, 4)})
         value, stopping = self._value(found), self.settings.early_stopping
         if value > progress.best_value:
             progress.best_value, progress.best_step, progress.looks_without_gain = value, progress.step, 0

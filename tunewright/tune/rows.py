@@ -27,9 +27,7 @@ LOWER = ".lower"  # folder for what frozen layers say; gone when a candidate, or
 class Rows:
     """Prompts, answers and truth of one split, in the order of `frame`."""
 
-    def __init__(
-        self, recipe: Recipe, labels: list[str], base: LoadedModel, path: Path, cap: int | None = None
-    ) -> None:
+    def __init__(self, recipe: Recipe, labels: list[str], base: LoadedModel, path: Path, cap: int | None = None) -> None:
         """Read the split at `path`; at most `cap` rows of it, by label."""
         frame = read_parquet(path)
         if cap is not None:

@@ -24,6 +24,4 @@ class ClassImbalance(Check):
             f"always answering {most!r} is right in {many / len(rows):.0%}"
         )
         severity = self.severity if many >= self.warn * few else "info"
-        return pl.DataFrame(
-            {"field": "label", "evidence": said, "severity": severity, "suggested_fix": "judge by macro_f1"}
-        )
+        return pl.DataFrame({"field": "label", "evidence": said, "severity": severity, "suggested_fix": "judge by macro_f1"})

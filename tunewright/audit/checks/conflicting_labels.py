@@ -13,12 +13,7 @@ class ConflictingLabels(Check):
     """The same text as another row, but a different label. Spellings of one label do not conflict."""
 
     def run(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
-        same = rows.select(
-            "row_id",
-            "text",
-            label=pl.col("label").replace(spellings(rows["label"])),
-            text_of=pl.Series(joined(rows).first),
-        )
+        same = rows.select("row_id", "text", label=pl.col("label").replace(spellings(rows["label"])), text_of=pl.Series(joined(rows).first))
         torn = same.filter(pl.col("label").n_unique().over("text_of") > 1)
         other = torn.join(torn, on="text_of", suffix="_other").filter(pl.col("label") != pl.col("label_other"))
         return other.unique("row_id", keep="first", maintain_order=True).select(

@@ -25,6 +25,4 @@ class HtmlRemnants(Check):
             shown = f"{text[max(0, start - 30) : end + 30]} ({len(matches)} in this row)"
             fix = "repair_text with html_tags" if tag.search(text) else "repair_text"
             found.append((row_id, shown, start, end, sum(len(one[0]) for one in matches) / len(text), fix))
-        return pl.DataFrame(
-            found, schema=["row_id", "evidence", "start", "end", "score", "suggested_fix"], orient="row"
-        )
+        return pl.DataFrame(found, schema=["row_id", "evidence", "start", "end", "score", "suggested_fix"], orient="row")

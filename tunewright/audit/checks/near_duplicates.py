@@ -13,9 +13,7 @@ from tunewright.text.neardup import keep_by_label
 class NearDuplicates(Check):
     """Nearly the same words as an earlier row. Similarity is the share of common word triples (Jaccard), each pair's own."""
 
-    drop: float = Field(
-        0.5, gt=0, le=1, description="from this similarity on, rows of one label are copies that may go"
-    )
+    drop: float = Field(0.5, gt=0, le=1, description="from this similarity on, rows of one label are copies that may go")
     show: float = Field(0.3, gt=0, le=1, description="from this similarity on, rows are named and stay in one split")
 
     def run(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:

@@ -14,9 +14,7 @@ class PersonalData(Check):
 
     kinds: list[Kind] = Field(list(KINDS), description="what to look for")
     region: str = Field("US", pattern="^[A-Z]{2}$", description="country of phone numbers without a country code")
-    allow: list[str] = Field(
-        [], description="values, or ends of values such as '@ourfirm.com', that are nobody's secret"
-    )
+    allow: list[str] = Field([], description="values, or ends of values such as '@ourfirm.com', that are nobody's secret")
 
     def run(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         found = find(rows["text"], self.kinds, self.region, self.allow)

@@ -20,8 +20,5 @@ class ShortText(Check):
     def run(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         words = pl.col("text").str.count_matches(rf"[{UNSPACED}]|[^\s{UNSPACED}]+")
         return rows.filter((words < self.min_words) & ~empty(pl.col("text"))).select(
-            "row_id",
-            evidence="text",
-            score=1 - words / self.min_words,
-            suggested_fix=pl.lit("review"),
+            "row_id", evidence="text", score=1 - words / self.min_words, suggested_fix=pl.lit("review")
         )

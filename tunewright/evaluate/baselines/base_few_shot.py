@@ -18,7 +18,5 @@ class BaseFewShot(PromptedBaseline):
         rows = task.train.filter(pl.col("text").str.len_chars() <= LONGEST).sort("row_id")
         shuffled = rows.sample(fraction=1, shuffle=True, seed=self.seed)
         turn = pl.int_range(pl.len()).over("label")
-        chosen = (
-            shuffled.with_columns(turn=turn).filter(pl.col("turn") < self.per_label).sort("turn", maintain_order=True)
-        )
+        chosen = shuffled.with_columns(turn=turn).filter(pl.col("turn") < self.per_label).sort("turn", maintain_order=True)
         return list(chosen.select("text", "label").iter_rows())

@@ -10,9 +10,7 @@ from tunewright.core.parts import StepResult
 def change(rows: pl.DataFrame, action: str, reason: str | pl.Expr, detail: str | pl.Expr = "") -> pl.DataFrame:
     """One ledger line for each of `rows`; `reason` and `detail` may be expressions over the rows."""
     said = {"action": action, "reason": reason, "detail": detail}
-    return rows.select(
-        "row_id", "source", "line", **{name: pl.lit(one) if isinstance(one, str) else one for name, one in said.items()}
-    )
+    return rows.select("row_id", "source", "line", **{name: pl.lit(one) if isinstance(one, str) else one for name, one in said.items()})
 
 
 def drop(rows: pl.DataFrame, wrong: pl.Expr | pl.Series, reason: str, detail: str | pl.Expr = "") -> StepResult:

@@ -16,16 +16,12 @@ class DropNearDuplicates(Step):
     The rows must have the same label: a small change of words that changes the label is worth learning from.
     """
 
-    threshold: float = Field(
-        0.5, gt=0, le=1, description="share of common word triples (Jaccard) with the row that stays"
-    )
+    threshold: float = Field(0.5, gt=0, le=1, description="share of common word triples (Jaccard) with the row that stays")
 
     def run(self, rows: pl.DataFrame, look: Look) -> StepResult:
         near = keep_by_label(rows["text"], rows["label"], self.threshold)
         near = near.select("row", "jaccard", __kept=rows["row_id"].gather(near["kept"]))
-        marked = rows.with_row_index("__row").join(
-            near, left_on="__row", right_on="row", how="left", maintain_order="left"
-        )
+        marked = rows.with_row_index("__row").join(near, left_on="__row", right_on="row", how="left", maintain_order="left")
         said = pl.format("kept {} at Jaccard {}", "__kept", pl.col("jaccard").round(3))
         done = drop(marked, pl.col("__kept").is_not_null(), "near_duplicate", said)
         return StepResult(done.rows.select(rows.columns), done.changes)

@@ -30,9 +30,7 @@ class Lora(Technique):
         from tunewright.models.anatomy import anatomy
 
         layers = anatomy(model).layers
-        linear = sorted(
-            {name.rpartition(".")[2] for name, part in layers.named_modules() if isinstance(part, nn.Linear)}
-        )
+        linear = sorted({name.rpartition(".")[2] for name, part in layers.named_modules() if isinstance(part, nn.Linear)})
         wanted = linear if self.target_modules == "all-linear" else list(self.target_modules)
         unknown = [
             f"techniques.lora.target_modules: the model's layers have no linear layer {name!r}.{did_you_mean(name, linear)}"

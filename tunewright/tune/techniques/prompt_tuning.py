@@ -17,8 +17,7 @@ class PromptTuning(Technique):
     learning_rate: float = Field(3e-2, gt=0, description="peak, reached after warmup_steps")
     num_virtual_tokens: int = Field(20, ge=1, description="each is one embedding that learns")
     prompt_tuning_init_text: str | None = Field(
-        None,
-        description="text whose embeddings the virtual tokens start from, repeated to fill; null draws random words",
+        None, description="text whose embeddings the virtual tokens start from, repeated to fill; null draws random words"
     )
 
     def apply(self, model: Any, tokenizer: Any) -> Any:
