@@ -29,7 +29,6 @@ from tunewright.tune.batches import Sampler, learning_rate
 from tunewright.tune.checkpoints import Progress, learning_weights
 from tunewright.tune.guard import Guard, Record
 
-TIMED_STEPS = 4  # the first is left out: it warms caches up
 SAVE_EVERY = 300.0  # seconds of training between checkpoints, besides those at looks
 NOT_A_NUMBER = "loss or gradient is not a number"
 
@@ -145,7 +144,7 @@ class Loop:
         by_epochs = math.ceil(settings.num_train_epochs * self.sampler.steps_per_epoch)
         if settings.max_steps is not None or settings.minutes is None:
             steps, limit = settings.max_steps or by_epochs, "max_steps"
-        elif progress.step >= min(TIMED_STEPS, by_epochs):
+        elif progress.step >= min(self.technique.warmup_steps + 1, by_epochs):  # the first is not timed: it fills caches
             timed = [record for record in self.history if record["kind"] == "train"][1:] or self.history[-1:]
             cost = sum(r["seconds"] for r in timed) / sum(self.sampler.tokens(r["step"] - 1) for r in timed)
             left, steps, limit = settings.minutes * 60 - progress.train_seconds, progress.step, "minutes"
