@@ -32,13 +32,10 @@ class Lora(Technique):
         layers = anatomy(model).layers
         linear = sorted({name.rpartition(".")[2] for name, part in layers.named_modules() if isinstance(part, nn.Linear)})
         wanted = linear if self.target_modules == "all-linear" else list(self.target_modules)
-        unknown = [
-            f"techniques.lora.target_modules: the model's layers have no linear layer {name!r}.{did_you_mean(name, linear)}"
-            for name in wanted
-            if name not in linear
-        ]
-        if unknown:
-            raise RecipeError("recipe", unknown)
+        for name in wanted:
+            if name not in linear:
+                place = f"techniques.lora.target_modules: the model's layers have no linear layer {name!r}."
+                raise RecipeError("recipe", [place + did_you_mean(name, linear)])
         peft = require("peft", "train")
         config = peft.LoraConfig(
             r=self.r,
