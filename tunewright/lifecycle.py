@@ -76,6 +76,7 @@ def run(
     run = Run(directory or Path("runs") / name)
     with run.locked():
         context = Context(recipe, run, Ledger(run.path("ledger.parquet")), LocalExecutor(report), report)
+        _tidy(run)
         _save_recipe(run, recipe)
         for index, stage in enumerate(STAGES[: last + 1]):
             done = run_stage(stage, context, again=index >= first)
@@ -92,6 +93,7 @@ def run_only(name: str, recipe: Recipe, directory: str | Path, report: Report | 
     run = Run(directory)
     with run.locked():
         context = Context(recipe, run, Ledger(run.path("ledger.parquet")), LocalExecutor(report), report)
+        _tidy(run)
         _save_recipe(run, recipe)
         run_stage(STAGES[_index(name, "stage")], context)
         write_report(run)
@@ -200,6 +202,12 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _tidy(run: Run) -> None:
+    """Remove half-written files that a killed process left; the caller holds the lock, so none of them is alive."""
+    for left in [*run.directory.rglob(".*.tmp"), *run.directory.rglob(".*.old")]:
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def _save_recipe(run: Run, recipe: Recipe) -> None:
