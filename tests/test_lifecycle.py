@@ -220,3 +220,13 @@ def test_rows_that_cannot_make_a_project_end_with_a_clear_error(
 def test_findings_over_policy_stop_the_run_with_exit_code_1(recipe: Path, tmp_path: Path):
     assert main(["run", str(recipe), "--run", str(tmp_path / "run"), "--set", "audit.fail_on=warning"]) == 1
     assert not (tmp_path / "run" / "prepare").exists()
+
+
+def test_what_a_kill_left_half_done_is_cleared_and_a_directory_caught_in_replacement_comes_back(recipe: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    (run / "tune" / ".checkpoint-2.99.old").mkdir(parents=True)
+    (run / "tune" / ".checkpoint-4.99.tmp").mkdir()
+    (run / ".ledger.parquet.99.tmp").touch()
+    assert main(["run", str(recipe), "--run", str(run), "--until", "audit"]) == 0
+    assert (run / "tune" / "checkpoint-2").is_dir()
+    assert not list(run.rglob("*.tmp"))

@@ -205,8 +205,14 @@ def _versions() -> dict[str, str]:
 
 
 def _tidy(run: Run) -> None:
-    """Remove half-written files that a killed process left; the caller holds the lock, so none of them is alive."""
-    for left in [*run.directory.rglob(".*.tmp"), *run.directory.rglob(".*.old")]:
+    """Clear what a killed process left half done; the caller holds the lock, so none of it is in use (see `core.files`)."""
+    for left in run.directory.rglob(".*.old"):
+        place = left.with_name(left.name[1:].rsplit(".", 2)[0])
+        if place.exists():
+            shutil.rmtree(left)
+        else:
+            left.rename(place)
+    for left in run.directory.rglob(".*.tmp"):
         shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
