@@ -39,7 +39,12 @@ class EvaluateResult:
     results: dict[str, Any]
 
     def summary(self) -> list[str]:
-        return list(self.results["story"])
+        story, metric = self.results["story"], self.results["metric"]
+        places = [
+            f"{one['name']} {one['scores'][metric]:.3f} ({one['intervals'][metric][0]:.2f} to {one['intervals'][metric][1]:.2f})"
+            for one in self.results["systems"]
+        ]
+        return [*story[:-1], f"{metric} on the test, with intervals: {', '.join(places)}.", story[-1]]
 
     def _repr_html_(self) -> str:
         return "".join(f"<p>{escape(line)}</p>" for line in self.summary())
