@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-import resource
+import re
 import subprocess
 import sys
 import tempfile
@@ -124,12 +124,20 @@ def _trl(task: Task, base: Any, model: Any, place: Path) -> Step:
     )
     data = Dataset.from_list([row(index) for index in range(ROWS)])
     trainer = SFTTrainer(model, config, train_dataset=data, processing_class=base.tokenizer)
+    trainer.current_gradient_accumulation_steps = 1  # what `train` sets before it calls `training_step`
 
     def run(rows: list[int]) -> float:
         batch = trainer.data_collator([trainer.train_dataset[index] for index in rows])
         return float(trainer.training_step(trainer.model, batch))
 
     return run
+
+
+def peak_memory() -> int:
+    """Highest resident bytes of this process. Not `ru_maxrss`, which a child inherits from the process that started it."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found is not None
+    return int(found[1]) * 1024
 
 
 def timed(step: Step, rows: list[int]) -> tuple[float, float]:
@@ -156,7 +164,7 @@ def one_arm(arm: str, rows: int) -> None:
         for batch in batches(rows // BATCH):
             step(batch)
         seconds = time.process_time() - clock
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    memory = peak_memory()
     print(json.dumps({"rows": rows, "seconds": seconds, "peak_memory_bytes": memory}))
 
 

@@ -230,3 +230,22 @@ def test_what_a_kill_left_half_done_is_cleared_and_a_directory_caught_in_replace
     assert main(["run", str(recipe), "--run", str(run), "--until", "audit"]) == 0
     assert (run / "tune" / "checkpoint-2").is_dir()
     assert not list(run.rglob("*.tmp"))
+
+
+@pytest.mark.slow
+def test_the_whole_lifecycle_with_the_real_135m_model_on_few_rows(recipe: Path, tmp_path: Path):
+    values = yaml.safe_load(recipe.read_text()) | {
+        "data": {"path": str(recipe.parent / "rows.csv"), "groups": ["review"]},
+        "model": {"base": "smollm2-135m"},
+        "tune": {"techniques": ["lora"], "max_steps": 2, "evaluations": 1, "validation_rows": 8},
+        "evaluate": {"baselines": ["majority"]},
+        "explain": {"rows": 1},
+        "release": {"probe_rows": 2},
+    }
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(values))
+    run = Run(tmp_path / "run")
+    code = main(["run", str(tmp_path / "recipe.yaml"), "--run", str(run.directory)])
+    assert code == VERDICTS[run.verdict["verdict"]]
+    assert read_json(run.path("release", "parity.json"))["same_answers"] == 2
+    assert main(["verify", str(run.directory), "ledger"]) == 0
+    assert "default-src 'none'" in run.path("report.html").read_text()
