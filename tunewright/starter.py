@@ -14,6 +14,7 @@ _LABEL_NAMES = ("label", "labels", "class", "category", "target", "sentiment", "
 _GROUP_NAMES = (
     "user",
     "author",
+    "sender",
     "customer",
     "thread",
     "conversation",
