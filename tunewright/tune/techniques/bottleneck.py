@@ -14,7 +14,7 @@ from tunewright.tune.techniques._layers import frozen_below
 class Bottleneck(Technique):
     """Parallel adapter (Houlsby et al. 2019, arXiv 1902.00751; He et al. 2022, arXiv 2110.04366): mlp(x) + up(silu(down(x)))."""
 
-    learning_rate: float = Field(2e-3, gt=0, description="peak, reached after warmup_steps")
+    learning_rate: float = Field(1e-2, gt=0, description="peak, reached after warmup_steps")
     r: int = Field(48, ge=1, description="width of the network")
     dropout: float = Field(0.0, ge=0, lt=1, description="share of the inner values that are dropped")
     trainable_layers: float = Field(0.5, gt=0, le=1, description="share of the layers that learn, counted from the top")

@@ -13,7 +13,7 @@ from tunewright.core.parts import Technique
 class Full(Technique):
     """All weights learn, embeddings included. Needs four times the model's memory and saves a whole model."""
 
-    learning_rate: float = Field(5e-5, gt=0, description="peak, reached after warmup_steps")
+    learning_rate: float = Field(1e-4, gt=0, description="peak, reached after warmup_steps")
 
     def apply(self, model: Any, tokenizer: Any) -> Any:
         return model.requires_grad_(True)
