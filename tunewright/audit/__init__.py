@@ -27,7 +27,7 @@ from tunewright.core.files import write_json, write_parquet
 from tunewright.core.finding import FINDING_SCHEMA, SEVERITIES, findings
 from tunewright.core.parts import Check, Look
 from tunewright.core.progress import Report
-from tunewright.core.recipe import PartSpec, Recipe
+from tunewright.core.recipe import Recipe
 from tunewright.core.rows import ReadResult, read_rows
 from tunewright.core.run import Context
 from tunewright.text.pii import redact
@@ -163,8 +163,7 @@ def audit_frame(data: Any, *, text: str = "text", label: str = "label", report: 
 
 def audit_rows(read: ReadResult, recipe: Recipe, report: Report, executor: LocalExecutor) -> AuditResult:
     """Run the recipe's checks over `read.rows`, one after the other."""
-    specs: list[PartSpec] = list(plugins.names("checks")) if recipe.audit.checks == "default" else recipe.audit.checks
-    checks: list[Check] = [plugins.build("checks", spec) for spec in specs]
+    checks = [check for check in chosen_checks(recipe) if set(check.needs) <= set(read.rows.columns)]
     load = "tunewright.models.load"
     look = Look(recipe, report, executor, lambda: import_module(load).load_tokenizer(recipe.model.base, report))
     found, skipped = [pl.DataFrame(schema=FINDING_SCHEMA)], dict[str, str]()
@@ -181,6 +180,15 @@ def audit_rows(read: ReadResult, recipe: Recipe, report: Report, executor: Local
     every = pl.concat(found)
     every = every.with_columns(evidence=redact(every["evidence"])["text"])  # evidence ends up in reports and mails
     return AuditResult(read, every, tuple(checks), skipped, recipe.audit.fail_on)
+
+
+def chosen_checks(recipe: Recipe) -> list[Check]:
+    """The checks that the recipe asks for."""
+    asked = recipe.audit.checks
+    if asked != "default":
+        return [plugins.build("checks", spec) for spec in asked]
+    every: list[Check] = [plugins.build("checks", name) for name in plugins.names("checks")]
+    return [check for check in every if check.default]
 
 
 def _about(check: Check) -> str:

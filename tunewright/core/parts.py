@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import polars as pl
 from pydantic import Field
@@ -35,13 +35,28 @@ class Look:
 
 
 class Check(Part):
-    """Looks at rows and says what is wrong with them. Changes nothing."""
+    """Looks at rows and says what is wrong with them; changes nothing. To measure is apart from to decide, so that a threshold
+    can be moved without measuring again: measures are kept under `cache/measures` of the run directory."""
 
     severity: ClassVar[str] = "warning"
+    needs: ClassVar[tuple[str, ...]] = ()  # columns besides `text`; rows without them are not this check's business
+    scope: ClassVar[Literal["row", "all"]] = "row"  # "row": a row's measure depends on that row alone, so batches may run anywhere
+    default: ClassVar[bool] = True  # whether `audit.checks: default` runs it
+    measured_by: ClassVar[tuple[str, ...]] = ()  # the settings that `measure` reads; the others are thresholds for `decide`
 
     @abstractmethod
+    def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
+        """What there is to know before deciding; the slow part. Scope "row": lines with `row_id` for rows of interest, and the
+        measures of two batches are those of each, one after the other."""
+
+    def decide(self, measures: pl.DataFrame, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
+        """Findings (columns of `core.finding.FINDING_SCHEMA`) about `rows` (row_id, source, line, text, label, ...). Without
+        thresholds the measures are the findings."""
+        return measures
+
     def run(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
-        """Findings (columns of `core.finding.FINDING_SCHEMA`) about `rows` (row_id, source, line, text, label, ...)."""
+        """Measure and decide."""
+        return self.decide(self.measure(rows, look), rows, look)
 
 
 @dataclass(frozen=True)
@@ -53,11 +68,13 @@ class StepResult:
 
 
 class Step(Part):
-    """Repairs, drops or redacts rows, and says why for each."""
+    """Repairs, drops, redacts or adds rows, and says why for each."""
+
+    scope: ClassVar[Literal["all", "train"]] = "all"  # "train": runs after the split, on training rows only
 
     @abstractmethod
     def run(self, rows: pl.DataFrame, look: Look) -> StepResult:
-        """Apply the step. A row that leaves or changes has a line in `changes`."""
+        """Apply the step. A row that leaves, changes or is new has a line in `changes`; a new one names its `parent_id`."""
 
 
 class Technique(Part):

@@ -27,15 +27,33 @@ PartSpec = str | dict[str, Any]
 class DataSettings(Settings):
     """Where the rows are and which columns mean what."""
 
-    path: str = Field(description="csv, tsv, jsonl or parquet file, relative to the recipe")
+    path: str | list[str] = Field(
+        description="file, directory, glob, list of these, or URL of a database; files are relative to the recipe"
+    )
+    query: str | None = Field(None, description="SQL, when the path is a database")
+    dataset: str | None = Field(None, description="entry of a dataset_info.json, when the path is one")
+    layout: Literal["auto", "text_label", "prompt_completion", "alpaca", "sharegpt", "messages", "preference", "text"] = Field(
+        "auto", description="what a row is; auto looks at the columns and a sample, and says what it saw"
+    )
     text: str = Field("text", description="column with the text to classify")
     label: str = Field("label", description="column with the right answer")
     id: str | None = Field(None, description="column with unique row ids; without one, ids come from each row's content")
     groups: list[str] = Field([], description="columns whose equal values must stay in one split (author, thread, ...)")
+    slices: list[str] = Field([], description="columns whose values are compared for bias (domain, region, gender, ...)")
+    date: str | None = Field(None, description="column with each row's date")
     where: dict[str, str] = Field({}, description="keep only rows whose column equals the value, for example {domain: amazon}")
-    format: Literal["auto", "csv", "tsv", "jsonl", "parquet"] = Field("auto", description="auto goes by the file's ending")
-    encoding: str = Field("utf-8", description="of csv and jsonl files; a file with a UTF-16 mark is recognised")
+    format: Literal["auto", "csv", "tsv", "jsonl", "json", "parquet"] = Field("auto", description="auto goes by the file's ending")
+    encoding: str = Field("utf-8", description="of csv and json files; a file with a byte order mark is recognised; auto guesses")
     instruction: str | None = Field(None, description="what the model is told before the text; the default names the labels")
+
+
+class ComputeSettings(Settings):
+    """Where the data stages run. Results are equal on every engine."""
+
+    engine: Literal["local", "ray"] = Field("local", description="local: this machine; ray: tasks on a Ray cluster (extra `ray`)")
+    address: str | None = Field(None, description="of a running Ray cluster; null starts one on this machine")
+    workers: Literal["auto"] | int = Field("auto", description="tasks at a time; auto is one a core")
+    memory_gb: float | None = Field(None, gt=0, description="spill to disk rather than use more; null is 60% of the free memory")
 
 
 class ModelSettings(Settings):
@@ -145,6 +163,7 @@ class Recipe(Settings):
     """Everything that one run needs to know."""
 
     data: DataSettings
+    compute: ComputeSettings = Field(default_factory=lambda: ComputeSettings.model_validate({}))
     model: ModelSettings = Field(default_factory=lambda: ModelSettings.model_validate({}))
     audit: AuditSettings = Field(default_factory=lambda: AuditSettings.model_validate({}))
     prepare: PrepareSettings = Field(default_factory=lambda: PrepareSettings.model_validate({}))
@@ -153,7 +172,7 @@ class Recipe(Settings):
     explain: ExplainSettings = Field(default_factory=lambda: ExplainSettings.model_validate({}))
     release: ReleaseSettings = Field(default_factory=lambda: ReleaseSettings.model_validate({}))
 
-    @field_validator("model", "audit", "prepare", "tune", "evaluate", "explain", "release", mode="before")
+    @field_validator("compute", "model", "audit", "prepare", "tune", "evaluate", "explain", "release", mode="before")
     @classmethod
     def _bare_section(cls, value: Any) -> Any:
         """`tune:` with nothing after it means the defaults."""
@@ -192,9 +211,13 @@ class Recipe(Settings):
             found += part_problems(kind, spec, place)
         if found or recipe is None:
             raise RecipeError(source, [_show(place, message, lines or {}) for place, message in found])
-        data = Path(recipe.data.path)
-        resolved = data if data.is_absolute() else (folder / data)
-        return recipe.model_copy(update={"data": recipe.data.model_copy(update={"path": str(resolved.resolve())})})
+        paths = [recipe.data.path] if isinstance(recipe.data.path, str) else recipe.data.path
+        resolved = [one if _URL.match(one) else str((folder / one).resolve()) for one in paths]
+        path = resolved if isinstance(recipe.data.path, list) else resolved[0]
+        return recipe.model_copy(update={"data": recipe.data.model_copy(update={"path": path})})
+
+
+_URL = re.compile(r"[a-z][a-z0-9+]+:")  # duckdb:, postgresql://...; a drive letter has one character
 
 
 def _part_specs(values: Mapping[str, Any]) -> list[tuple[str, Place, Any]]:

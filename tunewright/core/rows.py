@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 import xxhash
@@ -23,7 +23,7 @@ from tunewright.core.errors import DataError
 from tunewright.core.recipe import DataSettings
 from tunewright.core.settings import did_you_mean
 
-RESERVED = ("row_id", "source", "line", "text", "label", "group")
+RESERVED = ("row_id", "source", "line", "text", "label", "group", "answer", "rejected", "messages", "tools", "weight", "parent_id")
 QUARANTINE_SCHEMA: dict[str, pl.DataType] = {
     "row_id": pl.String(),
     "source": pl.String(),
@@ -46,6 +46,27 @@ class ReadResult:
     quarantine: pl.DataFrame
 
 
+Task = Literal["classification", "preference", "generation", "text"]
+
+
+def task_of(rows: pl.DataFrame) -> Task:
+    """What the rows ask of a model, told from their columns."""
+    for column, task in _TASKS.items():
+        if column in rows.columns:
+            return task
+    return "text"
+
+
+_TASKS: dict[str, Task] = {"label": "classification", "rejected": "preference", "answer": "generation"}
+
+
+def content(rows: pl.DataFrame) -> pl.Series:
+    """What makes a row the same as another: its text, and its free-text answer where it has one."""
+    if "answer" not in rows.columns:
+        return rows["text"]
+    return rows.select(text=pl.concat_str("text", "answer", separator="\n", ignore_nulls=True)).to_series()
+
+
 @dataclass(frozen=True)
 class _Bad:
     line: int
@@ -65,7 +86,7 @@ class _Table:
 
 def read_rows(data: DataSettings) -> ReadResult:
     """Read the file of `data`. Raises `DataError` when nothing can be read: no file, no rows, no such column, broken throughout."""
-    path = Path(data.path)
+    path = Path(data.path if isinstance(data.path, str) else data.path[0])
     if not path.is_file():
         hint = "it is a directory" if path.is_dir() else "there is no such file"
         raise DataError(f"data.path: {hint}: {path}. Give a csv, tsv, jsonl or parquet file.")

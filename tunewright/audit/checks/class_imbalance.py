@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar, Literal
+
 import polars as pl
 from pydantic import Field
 
@@ -11,11 +13,16 @@ from tunewright.core.parts import Check, Look
 class ClassImbalance(Check):
     """Classes of very different size. Judge by macro-F1 then, not by accuracy."""
 
+    needs: ClassVar[tuple[str, ...]] = ("label",)
+    scope: ClassVar[Literal["row", "all"]] = "all"
     show: float = Field(2.0, ge=1, description="largest over smallest class from which the imbalance is mentioned")
     warn: float = Field(10.0, ge=1, description="largest over smallest class from which it is a warning")
 
-    def run(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
-        counts = rows["label"].value_counts().sort("count", "label", descending=[True, False]).rows()
+    def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
+        return rows["label"].value_counts().sort("count", "label", descending=[True, False])
+
+    def decide(self, measures: pl.DataFrame, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
+        counts = measures.rows()
         if len(counts) < 2 or counts[0][1] < self.show * counts[-1][1]:
             return pl.DataFrame()
         (most, many), (least, few) = counts[0], counts[-1]

@@ -11,7 +11,7 @@ from tunewright.text.repair import empty
 class EmptyText(Check):
     """No text, or nothing visible in it."""
 
-    def run(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
+    def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         return rows.filter(empty(pl.col("text"))).select(
             "row_id", evidence=pl.lit("(empty)"), score=1.0, suggested_fix=pl.lit("drop_empty")
         )

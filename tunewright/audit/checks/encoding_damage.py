@@ -11,7 +11,7 @@ from tunewright.text.repair import LOST, changed_part, decode_again, non_ascii
 class EncodingDamage(Check):
     """Characters broken by a wrong encoding, such as 'itâ€™s'."""
 
-    def run(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
+    def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         found = []
         for row_id, text in rows.filter(non_ascii(rows["text"])).select("row_id", "text").iter_rows():
             fixed, steps = decode_again(text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar, Literal
+
 import numpy as np
 import polars as pl
 
@@ -12,7 +14,9 @@ from tunewright.core.parts import Check, Look
 class ExactDuplicates(Check):
     """The same words as an earlier row. Capital letters, white space and Unicode forms make no difference."""
 
-    def run(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
+    scope: ClassVar[Literal["row", "all"]] = "all"
+
+    def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         first = joined(rows).first
         later = np.flatnonzero(first != np.arange(len(rows)))
         row, other = rows[later], rows[first[later]]

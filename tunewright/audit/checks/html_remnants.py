@@ -13,7 +13,7 @@ from tunewright.text.repair import ENTITY, TAG, unescape
 class HtmlRemnants(Check):
     """HTML entities or tags left in the text. The score is the share of the text that they take."""
 
-    def run(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
+    def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         found = []
         pattern, tag = re.compile(f"{TAG}|{ENTITY}"), re.compile(TAG)
         suspicious = rows.filter(pl.col("text").str.contains(f"{TAG}|{ENTITY}"))

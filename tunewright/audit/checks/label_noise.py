@@ -30,12 +30,15 @@ class LabelNoise(Check):
     """A label that the other rows speak against; worth a second look, never dropped."""
 
     severity: ClassVar[str] = "info"
+    needs: ClassVar[tuple[str, ...]] = ("label",)
+    scope: ClassVar[Literal["row", "all"]] = "all"
+    measured_by: ClassVar[tuple[str, ...]] = ("features", "folds", "sample")
     features: Literal["words", "embedding"] = Field("words", description="TF-IDF of words, or a sentence model (slow)")
     folds: int = Field(5, ge=2, description="parts for cross-validation")
     most: float = Field(0.05, gt=0, le=1, description="share of the rows shown at most, the most doubtful first")
     sample: int = Field(20_000, ge=1, description="rows looked at, at most; fewer when there are over 50 classes")
 
-    def run(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
+    def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         from tunewright.text.groups import leak_groups
 
         rows = rows.filter(~empty(pl.col("text")))
@@ -48,18 +51,26 @@ class LabelNoise(Check):
         believed = out_of_sample(self._features(rows["text"].to_list()), given, len(labels), groups, self.folds)
         suspect, meant = doubts(given, believed)
         own = believed[np.arange(len(rows)), given]
-        ranked = suspect[np.argsort(own[suspect], kind="stable")][: max(1, int(self.most * len(rows)))]
+        ranked = suspect[np.argsort(own[suspect], kind="stable")]
         return rows[ranked].select(
             "row_id",
-            evidence=pl.format(
-                "labelled {}, looks {} ({}% against {}%): {}",
-                "label",
-                pl.Series(labels[meant[ranked]].astype(str)),
-                pl.Series((100 * believed[ranked, meant[ranked]]).round().astype(int)),
-                pl.Series((100 * own[ranked]).round().astype(int)),
-                excerpt(),
-            ),
-            score=pl.Series(1 - own[ranked]),
+            "label",
+            looks=pl.Series(labels[meant[ranked]].astype(str), dtype=pl.String),
+            believed=pl.Series(believed[ranked, meant[ranked]], dtype=pl.Float64),
+            own=pl.Series(own[ranked], dtype=pl.Float64),
+            excerpt=excerpt(),
+            looked=pl.lit(len(rows)),
+        )
+
+    def decide(self, measures: pl.DataFrame, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
+        if measures.is_empty():
+            return pl.DataFrame()
+        most = max(1, int(self.most * measures["looked"][0]))
+        percent = [(100 * pl.col(name)).round().cast(pl.Int64) for name in ("believed", "own")]
+        return measures.head(most).select(
+            "row_id",
+            evidence=pl.format("labelled {}, looks {} ({}% against {}%): {}", "label", "looks", *percent, "excerpt"),
+            score=1 - pl.col("own"),
             field=pl.lit("label"),
             suggested_fix=pl.lit("review"),
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar, Literal
+
 import polars as pl
 
 from tunewright.core.parts import Check, Look
@@ -11,7 +13,10 @@ from tunewright.text.labels import spellings
 class LabelSpelling(Check):
     """One label written in several ways: capital letters, white space or Unicode form."""
 
-    def run(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
+    needs: ClassVar[tuple[str, ...]] = ("label",)
+    scope: ClassVar[Literal["row", "all"]] = "all"
+
+    def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         counts = dict(rows["label"].value_counts().iter_rows())
         said = [
             f"{label!r} ({counts[label]:,} rows) is {meant!r} ({counts.get(meant, 0):,} rows) written differently"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar, Literal
+
 import polars as pl
 from pydantic import Field
 
@@ -11,12 +13,15 @@ from tunewright.core.parts import Check, Look
 class LeakingLabel(Check):
     """A word, or the label itself, that alone gives the label away in a large part of a class."""
 
-    coverage: float = Field(0.5, gt=0, le=1, description="a word in at least this share of a class is suspicious ...")
+    needs: ClassVar[tuple[str, ...]] = ("label",)
+    scope: ClassVar[Literal["row", "all"]] = "all"
+    measured_by: ClassVar[tuple[str, ...]] = ("sample",)
+    coverage: float = Field(0.5, ge=0.1, le=1, description="a word in at least this share of a class is suspicious ...")
     precision: float = Field(0.98, gt=0, le=1, description="... when this share of the rows with it are of that class")
     min_rows: int = Field(20, ge=1, description="rows that a word must stand in")
     sample: int = Field(50_000, ge=1, description="rows looked at, at most")
 
-    def run(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
+    def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         seen = rows.sample(min(self.sample, len(rows)), seed=0)
         seen = seen.select("label", text=pl.col("text").fill_null("").str.to_lowercase())
         sizes = seen["label"].value_counts(name="size")
@@ -25,11 +30,14 @@ class LeakingLabel(Check):
         holding = {label: seen.filter(pl.col("text").str.contains(label, literal=True)) for label in several}
         phrases = [part.select("label", word=pl.lit(label)) for label, part in holding.items()]
         counts = pl.concat([words.drop_nulls(), *phrases]).group_by("word", "label").len("rows")
-        counts = counts.with_columns(everywhere=pl.col("rows").sum().over("word")).join(sizes, on="label")
+        counts = counts.with_columns(everywhere=pl.col("rows").sum().over("word"), looked=pl.lit(len(seen)))
+        return counts.join(sizes, on="label").filter(pl.col("rows") * 10 >= pl.col("size"))
+
+    def decide(self, measures: pl.DataFrame, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         share, purity = pl.col("rows") / pl.col("size"), pl.col("rows") / pl.col("everywhere")
-        by_chance = pl.col("size") / max(1, len(seen))
+        by_chance = pl.col("size") / pl.col("looked")
         telling = (share >= self.coverage) & (purity >= self.precision) & (purity > (1 + by_chance) / 2)
-        found = counts.filter((pl.col("rows") >= self.min_rows) & telling)
+        found = measures.filter((pl.col("rows") >= self.min_rows) & telling)
         said = "{} stands in {}% of the rows labelled {}, and {}% of the rows with it have that label"
         return found.sort(share * purity, "word", descending=[True, False]).select(
             evidence=pl.format(said, "word", (100 * share).round().cast(int), "label", (100 * purity).round(1)),

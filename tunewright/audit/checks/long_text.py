@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar, Literal
+
 import polars as pl
 
 from tunewright.audit.checks._shared import excerpt
@@ -11,7 +13,10 @@ from tunewright.core.parts import Check, Look
 class LongText(Check):
     """More tokens than `model.max_length` leaves for the text; the end would be cut off."""
 
-    def run(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
+    needs: ClassVar[tuple[str, ...]] = ("label",)
+    scope: ClassVar[Literal["row", "all"]] = "all"
+
+    def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         from tunewright.models.chat import ChatFormat
 
         model, labels = look.recipe.model, rows["label"].unique().sort().to_list()

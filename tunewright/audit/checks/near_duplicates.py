@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar, Literal
+
 import polars as pl
 from pydantic import Field
 
@@ -13,10 +15,12 @@ from tunewright.text.neardup import keep_by_label
 class NearDuplicates(Check):
     """Nearly the same words as an earlier row. Similarity is the share of common word triples (Jaccard), each pair's own."""
 
+    scope: ClassVar[Literal["row", "all"]] = "all"
+    measured_by: ClassVar[tuple[str, ...]] = ("drop", "show")
     drop: float = Field(0.5, gt=0, le=1, description="from this similarity on, rows of one label are copies that may go")
     show: float = Field(0.3, gt=0, le=1, description="from this similarity on, rows are named and stay in one split")
 
-    def run(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
+    def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         join = joined(rows)
         copies = keep_by_label(rows["text"], rows["label"], self.drop).rename({"kept": "left", "row": "right"})
         alike = join.links(self.show).unique("right", keep="first").join(copies, on="right", how="anti")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar, Literal
+
 import polars as pl
 from pydantic import Field
 
@@ -11,10 +13,15 @@ from tunewright.core.parts import Check, Look
 class TooFewRows(Check):
     """Too few rows of a class to learn from and to test on; fewer than three cannot be split at all."""
 
+    needs: ClassVar[tuple[str, ...]] = ("label",)
+    scope: ClassVar[Literal["row", "all"]] = "all"
     min_rows: int = Field(30, ge=3, description="a class with fewer rows is a warning")
 
-    def run(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
-        counts = rows["label"].value_counts().sort("count", "label").rows()
+    def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
+        return rows["label"].value_counts().sort("count", "label")
+
+    def decide(self, measures: pl.DataFrame, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
+        counts = measures.rows()
         fatal = ", but train, validation and test need one each"
         few = [(label, count) for label, count in counts if count < self.min_rows]
         found = [(f"{label!r} has {count} rows{fatal if count < 3 else ''}", count < 3) for label, count in few]
