@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tunewright.cli import _parser
+from tunewright.cli import parser
 from tunewright.core import plugins
 from tunewright.core.recipe import Recipe
 from tunewright.core.settings import Settings
@@ -36,7 +36,7 @@ def test_commands_parse_and_make_targets_exist(name: str):
         for line in block.replace("\\\n", " ").splitlines():
             words = shlex.split(line.removeprefix("$ "), comments=True)
             if words[:1] == ["tunewright"]:
-                assert isinstance(_parser().parse_args(words[1:]), argparse.Namespace), line
+                assert isinstance(parser().parse_args(words[1:]), argparse.Namespace), line
             if words[:1] == ["make"]:
                 assert {word for word in words[1:] if "=" not in word} <= targets, line
 

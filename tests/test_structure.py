@@ -10,9 +10,9 @@ import pytest
 from tunewright.core import plugins
 
 PACKAGE = Path(__file__).parents[1] / "tunewright"
-RANKS = {"core": 0, "text": 1, "models": 1}
+RANKS = {"core": 0, "text": 1, "models": 1, "sources": 1}
 RANKS |= dict.fromkeys(("audit", "prepare", "tune", "evaluate", "explain", "release", "report"), 2)
-RANKS |= {"lifecycle": 3} | dict.fromkeys(("starter", "doctor", "verify"), 4) | {"cli": 5, "testing": 6}
+RANKS |= {"lifecycle": 3} | dict.fromkeys(("starter", "doctor", "verify", "prove", "curve"), 4) | {"commands": 5, "cli": 6, "testing": 7}
 
 
 def imports() -> list[tuple[str, str, str]]:

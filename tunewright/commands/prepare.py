@@ -1,0 +1,7 @@
+"""`tunewright prepare RECIPE`: one stage."""
+
+from tunewright.commands._stage import arguments, do_stage
+
+HELP = "only the stage prepare"
+__all__ = ["HELP", "arguments", "do"]
+do = do_stage("prepare")

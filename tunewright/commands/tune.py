@@ -1,0 +1,7 @@
+"""`tunewright tune RECIPE`: one stage."""
+
+from tunewright.commands._stage import arguments, do_stage
+
+HELP = "only the stage tune"
+__all__ = ["HELP", "arguments", "do"]
+do = do_stage("tune")
