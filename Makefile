@@ -35,6 +35,7 @@ bench: setup
 	$(BIN)/python benchmarks/training_step.py
 
 docs: setup
+	$(BIN)/python docs/generate.py
 	$(BIN)/python -m pytest -q tests/test_docs.py
 	@echo "The documentation is plain Markdown: start at docs/README.md"
 
