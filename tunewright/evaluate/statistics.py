@@ -11,7 +11,7 @@ are kept once with a count: 10,000 resamples of 560 rows take milliseconds.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,23 +20,17 @@ import numpy as np
 from tunewright.core.errors import DataError
 from tunewright.core.optional import require
 from tunewright.core.score import Floats, Ints
+from tunewright.core.statistics import Interval as Interval
+from tunewright.core.statistics import clopper_pearson as clopper_pearson
+from tunewright.core.statistics import design_effect as design_effect
+from tunewright.core.statistics import holm as holm
+from tunewright.core.statistics import proportion as proportion
 
 special: Any = require("scipy.special", "audit")
 
 Statistic = Callable[[Floats], Floats]
 CELLS = 4_000_000  # largest intermediate array of a block of resamples (32 MB)
 DRAWS = 100_000_000  # numbers drawn for one interval: a few seconds
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A score with its uncertainty. `method` names what made the limits."""
-
-    estimate: float
-    low: float
-    high: float
-    standard_error: float
-    method: str
 
 
 @dataclass(frozen=True)
@@ -143,42 +137,6 @@ def _bca(sample: Sample, statistic: Statistic, estimate: float, draws: Floats, c
     return levels
 
 
-def clopper_pearson(successes: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
-    """Exact limits of a proportion from beta quantiles (1934); counts may be fractional."""
-    if not (n > 0 and 0 <= successes <= n):
-        raise DataError(f"a proportion needs 0 <= successes <= n and n > 0, but got {successes} of {n}.")
-    tail = (1 - confidence) / 2
-    low = special.betaincinv(successes, n - successes + 1, tail) if successes > 0 else 0.0
-    high = special.betaincinv(successes + 1, n - successes, 1 - tail) if successes < n else 1.0
-    return float(low), float(high)
-
-
-def design_effect(values: Floats, groups: Ints) -> float:
-    """Variance of the mean of `values` (rows,) in `groups`, over that of independent rows (Kish 1965); at least 1."""
-    residual = values - values.mean()
-    sums = np.bincount(np.unique(groups, return_inverse=True)[1], weights=residual)
-    spread = float(residual @ residual)
-    if spread == 0 or len(sums) in (1, len(values)):
-        return 1.0
-    return max(1.0, len(sums) / (len(sums) - 1) * float(sums @ sums) / spread)
-
-
-def proportion(right: Floats, groups: Ints, confidence: float = 0.95) -> Interval:
-    """Interval of an accuracy from `right` (rows,) of 0/1: Clopper-Pearson for independent rows; for grouped ones Korn &
-    Graubard (1998, Survey Methodology 24), which is the same with rows / design effect, shortened by t quantiles, as
-    the number of trials. At 0% and 100% each group is one trial, so the width is never zero."""
-    n, count = len(right), len(np.unique(groups))
-    if n == 0:
-        raise DataError("an accuracy needs at least 1 row, but got 0.")
-    share, effect, trials = float(np.mean(right)), design_effect(right, groups), float(count)
-    if 1 < count < n and 0 < share < 1:
-        top = (1 + confidence) / 2
-        trials = min(n, n / effect * (special.stdtrit(n - 1, top) / special.stdtrit(count - 1, top)) ** 2)
-    low, high = clopper_pearson(share * trials, trials, confidence)
-    error = math.sqrt(share * (1 - share) * effect / n)
-    return Interval(share, low, high, error, "Clopper-Pearson" if count == n else "Korn-Graubard")
-
-
 def mcnemar(only_first: int, only_second: int) -> float:
     """Two-sided exact p that two systems are equally often right, from the rows where just one is (McNemar 1947)."""
     n = only_first + only_second
@@ -200,16 +158,6 @@ def sign_flip(sample: Sample, value: Statistic, *, resamples: int = 10_000, seed
         moved = rng.binomial(counts, 0.5, size=(size, len(counts))) @ gap
         hits += int(np.sum(np.abs(value(second - moved) - value(first + moved)) >= observed - 1e-12))
     return (1 + hits) / (1 + resamples)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjusted p-values (1979), in the order given: reject those <= alpha, and the chance of any false
-    rejection in the family stays <= alpha."""
-    order = np.argsort(p_values, kind="stable")
-    stepped = np.asarray(p_values, dtype=np.float64)[order] * np.arange(len(p_values), 0, -1)
-    adjusted = np.empty(len(p_values))
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(stepped))
-    return [float(one) for one in adjusted]
 
 
 def corrected_confidence(confidence: float, openings: int) -> float:
