@@ -61,10 +61,19 @@ class Fit:
         return np.array([[self.ceiling, self.amount, self.rate]])
 
 
-def fit_power_law(sizes: Sequence[float], scores: Sequence[float], repeats: int = 500, *, best: float = 1.0, seed: int = 0) -> Fit:
+def fit_power_law(
+    sizes: Sequence[float],
+    scores: Sequence[float],
+    repeats: int = 500,
+    *,
+    best: float = 1.0,
+    seed: int = 0,
+    resampled: Floats | None = None,
+) -> Fit:
     """Fit one curve through all trainings: `scores[i]` was reached with `sizes[i]` rows, and a size may be there many times.
 
-    `repeats` resampled curves give the intervals; no curve rises above `best`. Raises DataError for fewer than three different
+    `repeats` resampled curves give the intervals; no curve rises above `best`. `resampled` (repeats, trainings) are the same
+    scores on resampled test rows: then the luck of the test, which all sizes share, is in the intervals too. Raises DataError for fewer than three different
     sizes or a score that is not finite.
     """
     x, y = np.asarray(sizes, dtype=np.float64), np.asarray(scores, dtype=np.float64)
@@ -80,7 +89,8 @@ def fit_power_law(sizes: Sequence[float], scores: Sequence[float], repeats: int 
     residuals *= np.sqrt(len(y) / freedom) * (1 + 1.2 / freedom)  # the second factor: t against normal quantiles
     signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(repeats, len(y)))
     shuffled = np.random.default_rng(seed + 1).choice(residuals, size=(repeats, len(y)))
-    draws = _fit(x, _curve(own, x[:, None]) + signs * shuffled / np.sqrt(weights), weights, best)
+    luck = 0.0 if resampled is None else resampled - y
+    draws = _fit(x, _curve(own, x[:, None]) + signs * shuffled / np.sqrt(weights) + luck, weights, best)
     ceiling, amount, rate = own[0].tolist()
     return Fit(ceiling, amount, rate, draws)
 

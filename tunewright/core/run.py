@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from tunewright.core.errors import RunError
-from tunewright.core.executor import LocalExecutor
+from tunewright.core.executor import Executor
 from tunewright.core.files import append_jsonl, read_json
 from tunewright.core.ledger import Ledger
 from tunewright.core.progress import Report
@@ -39,6 +40,22 @@ class Run:
         """The completion marker of `stage`, or None when it has not finished."""
         marker = self.path(stage, "done.json")
         return dict(read_json(marker)) if marker.exists() else None
+
+    @contextmanager
+    def work(self, name: str) -> Iterator[None]:
+        """Log how long the block took as `work_done` or `work_failed`, for work that is no stage (the report adds up who spent what)."""
+        clock, cpu = time.monotonic(), cpu_seconds()
+
+        def took() -> dict[str, Any]:
+            return {"work": name, "seconds": round(time.monotonic() - clock, 2), "cpu_seconds": round(cpu_seconds() - cpu, 2)}
+
+        self.event("work_started", work=name)
+        try:
+            yield
+        except BaseException as error:
+            self.event("work_failed", **took(), error=f"{type(error).__name__}: {error}")
+            raise
+        self.event("work_done", **took())
 
     @property
     def verdict(self) -> dict[str, Any]:
@@ -69,6 +86,11 @@ class Run:
         return f"<b>{word}</b> <code>{self.directory}</code>"
 
 
+def cpu_seconds() -> float:
+    """Seconds of processor time of this process and of its children that have ended."""
+    return sum(os.times()[:4])
+
+
 @dataclass(frozen=True)
 class Context:
     """What a stage gets to work with."""
@@ -76,7 +98,7 @@ class Context:
     recipe: Recipe
     run: Run
     ledger: Ledger
-    executor: LocalExecutor
+    executor: Executor
     report: Report
 
 
