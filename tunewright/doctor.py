@@ -15,7 +15,7 @@ from tunewright.core.errors import EnvironmentProblem
 from tunewright.core.executor import cores
 from tunewright.core.plugins import build
 from tunewright.core.recipe import Recipe
-from tunewright.core.rows import read_rows
+from tunewright.sources import read_rows
 
 EXTRAS = {
     "audit": ("ftfy", "numba", "phonenumbers", "py3langid", "scipy", "sklearn"),

@@ -26,10 +26,10 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
-from tunewright import __version__
+from tunewright import __version__, sources
 from tunewright.core.errors import RunError
 from tunewright.core.executor import LocalExecutor
-from tunewright.core.files import fingerprint, read_json, sha256_file, write_json, write_text
+from tunewright.core.files import fingerprint, read_json, write_json, write_text
 from tunewright.core.ledger import Ledger
 from tunewright.core.progress import Report
 from tunewright.core.recipe import Recipe
@@ -166,8 +166,7 @@ def _inputs(stage: Stage, context: Context) -> str:
     settings = {section: getattr(context.recipe, section).model_dump() for section in stage.sections}
     index = NAMES.index(stage.name)
     if index == 0:
-        path = Path(context.recipe.data.path)
-        before = sha256_file(path) if path.is_file() else "missing"
+        before = sources.fingerprint(context.recipe.data)
     else:
         earlier = context.run.done(NAMES[index - 1])
         if earlier is None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tunewright.core.errors import DataError, RunError
 from tunewright.core.files import write_text
-from tunewright.core.rows import read_columns
+from tunewright.sources import read_columns
 
 _TEXT_NAMES = ("text", "body", "content", "message", "review", "sentence", "comment", "prompt", "input", "question", "description")
 _LABEL_NAMES = ("label", "labels", "class", "category", "target", "sentiment", "intent", "topic", "answer", "output", "y")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tunewright.core.errors import DataError
 from tunewright.core.recipe import DataSettings
-from tunewright.core.rows import read_columns, read_rows
+from tunewright.sources import read_columns, read_rows
 
 
 def read(path: Path, **fields: object):

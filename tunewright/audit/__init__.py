@@ -28,8 +28,9 @@ from tunewright.core.finding import FINDING_SCHEMA, SEVERITIES, findings
 from tunewright.core.parts import Check, Look
 from tunewright.core.progress import Report
 from tunewright.core.recipe import Recipe
-from tunewright.core.rows import ReadResult, read_rows
+from tunewright.core.rows import ReadResult
 from tunewright.core.run import Context
+from tunewright.sources import read_rows
 from tunewright.text.pii import redact
 
 WORST = 5

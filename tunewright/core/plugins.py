@@ -19,6 +19,7 @@ from tunewright.core.errors import RecipeError
 from tunewright.core.settings import Place, Settings, did_you_mean, problems_of, show_place
 
 FOLDERS = {
+    "layouts": "tunewright.sources.layouts",
     "checks": "tunewright.audit.checks",
     "steps": "tunewright.prepare.steps",
     "techniques": "tunewright.tune.techniques",

@@ -32,9 +32,7 @@ class DataSettings(Settings):
     )
     query: str | None = Field(None, description="SQL, when the path is a database")
     dataset: str | None = Field(None, description="entry of a dataset_info.json, when the path is one")
-    layout: Literal["auto", "text_label", "prompt_completion", "alpaca", "sharegpt", "messages", "preference", "text"] = Field(
-        "auto", description="what a row is; auto looks at the columns and a sample, and says what it saw"
-    )
+    layout: PartSpec = Field("auto", description="what a row is; auto looks at the columns and a sample, and says what it saw")
     text: str = Field("text", description="column with the text to classify")
     label: str = Field("label", description="column with the right answer")
     id: str | None = Field(None, description="column with unique row ids; without one, ids come from each row's content")
@@ -43,6 +41,7 @@ class DataSettings(Settings):
     date: str | None = Field(None, description="column with each row's date")
     where: dict[str, str] = Field({}, description="keep only rows whose column equals the value, for example {domain: amazon}")
     format: Literal["auto", "csv", "tsv", "jsonl", "json", "parquet"] = Field("auto", description="auto goes by the file's ending")
+    max_line_bytes: int = Field(64 * 2**20, ge=1024, description="a longer record goes to quarantine, so that memory stays bounded")
     encoding: str = Field("utf-8", description="of csv and json files; a file with a byte order mark is recognised; auto guesses")
     instruction: str | None = Field(None, description="what the model is told before the text; the default names the labels")
 
@@ -223,6 +222,7 @@ _URL = re.compile(r"[a-z][a-z0-9+]+:")  # duckdb:, postgresql://...; a drive let
 def _part_specs(values: Mapping[str, Any]) -> list[tuple[str, Place, Any]]:
     """Every part that the raw values of a recipe name: (kind, place, spec)."""
     homes = (
+        ("data", "layout", "layouts"),
         ("audit", "checks", "checks"),
         ("prepare", "steps", "steps"),
         ("tune", "techniques", "techniques"),
@@ -238,7 +238,7 @@ def _part_specs(values: Mapping[str, Any]) -> list[tuple[str, Place, Any]]:
         spec = inner.get(key) if isinstance(inner, Mapping) else None
         if isinstance(spec, list):
             found += [(kind, (section, key, index), one) for index, one in enumerate(spec)]
-        elif spec is not None and spec != "default":
+        elif spec not in (None, "default", "auto"):
             found.append((kind, (section, key), spec))
     return found
 

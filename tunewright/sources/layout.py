@@ -1,0 +1,114 @@
+"""A layout says what the fields of a record mean to a model. Which one a file has is told from its columns and a sample, with evidence:
+
+    layout sharegpt: column conversations holds lists of {from, value} in 1,000 of 1,000 sampled rows
+
+`data.layout` overrides the guess. Each layout is one file in `layouts/`: `detect` and `convert`.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import polars as pl
+
+from tunewright.core import plugins
+from tunewright.core.errors import DataError
+from tunewright.core.plugins import Part
+from tunewright.core.recipe import DataSettings
+from tunewright.sources.table import Table
+
+SAMPLE = 1000
+REASON, DETAIL = "__reason", "__detail"
+
+
+class Layout(Part):
+    """What a record's fields mean. A column setting that is null takes the first of the usual names (`usual`) that the file has."""
+
+    usual: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    needed: ClassVar[tuple[str, ...]] = ()  # settings whose columns must be there
+    weak: ClassVar[bool] = False  # gives way to any other layout that fits
+
+    @abstractmethod
+    def detect(self, sample: Table, data: DataSettings) -> str | None:
+        """The evidence that records are of this layout, or None. Settings are bound to the sample's columns before."""
+
+    @abstractmethod
+    def convert(self, table: Table, data: DataSettings) -> pl.DataFrame:
+        """One line for each record: the columns `text`, [label], [answer], [rejected], [messages], [tools] that the layout has, and
+        `REASON` and `DETAIL`, null when the record is fine."""
+
+    def bound(self, columns: Sequence[str], data: DataSettings) -> Layout:
+        """This layout with every column setting filled in from what the file has."""
+        names = {
+            key: next((one for one in usual if one in columns), None) for key, usual in self.usual.items() if getattr(self, key) is None
+        }
+        return self.model_copy(update=names)
+
+    def uses(self, data: DataSettings) -> dict[str, str]:
+        """Place in the recipe -> column, of every column that `convert` reads."""
+        return {f"data.layout.{key}": name for key in self.usual if (name := getattr(self, key)) is not None}
+
+    def required(self, data: DataSettings) -> dict[str, str]:
+        """The part of `uses` that must be there."""
+        return {place: name for place, name in self.uses(data).items() if place.rsplit(".", 1)[1] in self.needed}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The layout to read with, and why."""
+
+    layout: Layout
+    evidence: str
+
+
+def choose(sample: Table, data: DataSettings) -> Choice:
+    """The layout that `data.layout` names, or the one that fits the sample. Raises `DataError` when two fit."""
+    columns = sample.frame.columns
+    if data.layout != "auto":
+        layout: Layout = plugins.build("layouts", data.layout).bound(columns, data)
+        return Choice(layout, f"layout {layout.part_name()}: set by data.layout")
+    every: list[Layout] = [plugins.build("layouts", name).bound(columns, data) for name in plugins.names("layouts")]
+    text_label = next(one for one in every if one.part_name() == "text_label")
+    found = [Choice(one, f"layout {one.part_name()}: {evidence}") for one in every if (evidence := one.detect(sample, data))]
+    named = {"text", "label"} <= data.model_fields_set
+    if named and (wanted := [one for one in found if one.layout.part_name() == "text_label"]):
+        return wanted[0]
+    found = [one for one in found if not one.layout.weak] or found
+    if len(found) > 1:
+        both = "\n".join(f"  {one.evidence}" for one in found)
+        names = " or ".join(one.layout.part_name() for one in found)
+        raise DataError(f"data.layout: more than one layout fits.\n{both}\nSet data.layout to {names}.")
+    return found[0] if found else Choice(text_label, "layout text_label: nothing else fits the columns")
+
+
+def counted(fit: int, looked: int) -> str:
+    """'in 998 of 1,000 sampled rows'."""
+    return f"in {fit:,} of {looked:,} sampled rows"
+
+
+def plain(table: Table, name: str, word: str = "text") -> tuple[pl.Series, pl.Series]:
+    """Column `name` as text, and what is wrong with each value: a list or an object where `word` is needed."""
+    values = table.frame[name]
+    nested = table.nested.get(name)
+    if nested is None:
+        return values, pl.repeat(None, len(values), dtype=pl.String, eager=True)
+    return values, pl.select(pl.when(nested).then(pl.lit("not_text"))).to_series().alias(REASON)
+
+
+def blank(column: str) -> pl.Expr:
+    """True for null and for white space."""
+    return pl.col(column).str.strip_chars().fill_null("") == ""
+
+
+def by_row(table: Table, columns: Sequence[str], one: Callable[..., dict[str, Any]], schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    """`one` applied to the values of each record; it returns a value for each column of `schema`, `REASON` and `DETAIL`."""
+    lists = [table.frame[name].to_list() for name in columns]
+    full = dict(schema) | {REASON: pl.String(), DETAIL: pl.String()}
+    return (
+        pl.DataFrame([one(*values) for values in zip(*lists, strict=True)], schema=full, orient="row")
+        if lists[0]
+        else pl.DataFrame(schema=full)
+    )

@@ -1,0 +1,1 @@
+"""What a record's fields can mean, one file each."""
