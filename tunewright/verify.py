@@ -44,7 +44,10 @@ def _ledger(run: Run) -> str:
     for stage in stages:
         before, after = _IN_OUT[stage]
         check_conservation(stage, lines.filter(pl.col("stage") == stage), _ids(run, before), _ids(run, after))
-    return f"{len(lines):,} lines balance row by row in {', '.join(stages) or 'no stage yet'}"
+    text = f"{len(lines):,} lines balance row by row in {', '.join(stages) or 'no stage yet'}"
+    if "prepare" in stages:
+        text += f"; {import_module('tunewright.prepare.proof').check_changes(run)}"
+    return text
 
 
 def _seal(run: Run) -> str:

@@ -60,7 +60,8 @@ def test_the_summary_counts_what_the_files_hold(rows_of: Rows, context: Make):
     for name, by_label in summary["counts"].items():
         part = pl.read_parquet(where.run.path("prepare", f"{name}.parquet"))
         assert by_label == {label: int((part["label"] == label).sum()) for label in ("bad", "good")}
-    assert summary["split"] == {"train": 0.7, "validation": 0.15, "test": 0.15}
+    shares = {"train": 0.7, "validation": 0.15, "test": 0.15}
+    assert summary["split"] == shares | {"by": "random", "column": None, "leaks": "drop"}
     empty = next(one for one in summary["steps"] if one["name"] == "drop_empty")
     assert empty == {"name": "drop_empty", "rows_in": 60, "rows_out": 59, "changed": 1, "reasons": {"empty_text": 1}}
 
@@ -87,7 +88,7 @@ class LosesRows(Step):
 
 def test_a_step_that_loses_a_row_in_silence_is_an_error(rows_of: Rows, context: Make, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("tunewright.core.plugins.build", lambda kind, spec: LosesRows())
-    with pytest.raises(LedgerError, match="came in and has no kept, dropped or quarantined line"):
+    with pytest.raises(LedgerError, match="row r0 was removed in silence: it has no line dropped or quarantined"):
         stage.run(context(some_rows(rows_of)))
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tunewright.core import plugins
 from tunewright.core.ledger import ACTIONS, Ledger
 from tunewright.core.parts import Look, Step, StepResult
+from tunewright.prepare.apply import Bench, build_steps
 
 Rows = Callable[..., pl.DataFrame]
 NAMES = plugins.names("steps")
@@ -141,14 +142,13 @@ def test_a_step_accounts_for_wild_rows(name: str, rows: list[tuple[str | None, s
 def test_the_ledger_balances_after_any_order_of_steps(
     order: list[str], texts: list[str | None], rows_of: Rows, context: Callable[..., object], tmp_path_factory: pytest.TempPathFactory
 ):
-    from tunewright.prepare import apply_steps
-
     rows = rows_of(texts, [("a", "b", "A ")[one % 3] for one in range(len(texts))])
     where = context(rows, steps=list(order))
-    stay, steps, left = apply_steps(rows, where)  # type: ignore[arg-type]
+    bench = Bench(where)  # type: ignore[arg-type]
+    stay = bench.apply(rows, build_steps(list(order))[0])
     ledger: Ledger = where.ledger  # type: ignore[attr-defined]
     ledger.record("prepare", "kept", stay)
     ledger.close("prepare", rows["row_id"], stay["row_id"])
-    assert sorted([*stay["row_id"], *left["row_id"]]) == sorted(rows["row_id"])
-    assert [one["name"] for one in steps] == list(order)
-    assert sum(one["rows_in"] - one["rows_out"] for one in steps) == len(left)
+    assert sorted([*stay["row_id"], *bench.gone("dropped")["row_id"]]) == sorted(rows["row_id"])
+    assert [one["name"] for one in bench.steps] == list(order)
+    assert sum(one["rows_in"] - one["rows_out"] for one in bench.steps) == len(bench.gone("dropped"))

@@ -90,7 +90,7 @@ def check_conservation(stage: str, lines: pl.DataFrame, rows_in: pl.Series, rows
         lost = some.filter(~some.is_in(others.implode()))
         if len(lost):
             raise LedgerError(f"stage {stage}: {len(lost)} rows, the first {lost[0]}: it {name}")
-    changed = lines.filter(pl.col("action").is_in(["dropped", "quarantined", "fixed", "truncated", "relabelled"]))
+    changed = lines.filter(pl.col("action").is_in(["dropped", "quarantined", "fixed", "truncated", "relabelled", "added"]))
     silent = changed.filter(pl.col("reason").fill_null("") == "")
     if len(silent):
         raise LedgerError(f"stage {stage}: row {silent['row_id'][0]} was {silent['action'][0]} without a reason")

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import polars as pl
 from pydantic import Field
 
-from tunewright.core.executor import LocalExecutor
+from tunewright.core.executor import Executor
+from tunewright.core.finding import FINDING_SCHEMA
 from tunewright.core.plugins import Part
 from tunewright.core.progress import Report
 from tunewright.core.recipe import Recipe
@@ -26,12 +27,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Look:
-    """What a check or a step may look at besides the rows: the recipe, the tokenizer (loaded when first asked for), progress."""
+    """What a check or a step may look at besides the rows: the recipe, the tokenizer (loaded when first asked for), progress.
+
+    Steps also have the run's `directory` and the audit's `findings`; those of scope "train" have `held_out`, the rows of
+    validation and test, to keep new rows away from them and never to learn from.
+    """
 
     recipe: Recipe
     report: Report
-    executor: LocalExecutor
+    executor: Executor
     tokenizer: Callable[[], Any]
+    directory: Path | None = None
+    findings: Callable[[], pl.DataFrame] = lambda: pl.DataFrame(schema=FINDING_SCHEMA)
+    held_out: pl.DataFrame | None = None
 
 
 class Check(Part):
@@ -61,10 +69,12 @@ class Check(Part):
 
 @dataclass(frozen=True)
 class StepResult:
-    """`rows` that go on, and `changes`: ledger lines (row_id, source, line, action, reason, detail) for what was fixed, dropped or quarantined."""
+    """`rows` that go on, those that are new last, and `changes`: ledger lines (row_id, source, line, action, reason, detail) for what was
+    fixed, dropped, quarantined or added. `rejected`: rows that the step made and did not take; they have lines added and dropped."""
 
     rows: pl.DataFrame
     changes: pl.DataFrame
+    rejected: pl.DataFrame | None = None
 
 
 class Step(Part):
@@ -75,6 +85,10 @@ class Step(Part):
     @abstractmethod
     def run(self, rows: pl.DataFrame, look: Look) -> StepResult:
         """Apply the step. A row that leaves, changes or is new has a line in `changes`; a new one names its `parent_id`."""
+
+    def reads(self, directory: Path) -> list[Path]:
+        """Files that the result depends on besides rows and findings, so that the stage runs again when they change."""
+        return []
 
 
 class Technique(Part):

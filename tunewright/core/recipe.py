@@ -71,17 +71,26 @@ class AuditSettings(Settings):
 
 
 class SplitSettings(Settings):
-    """Shares of the rows; they must add up to 1."""
+    """Shares of the rows, which must add up to 1, and what decides which rows go where."""
 
     train: float = Field(0.7, gt=0, lt=1)
     validation: float = Field(0.15, gt=0, lt=1)
     test: float = Field(0.15, gt=0, lt=1)
+    by: Literal["random", "date", "column"] = Field(
+        "random", description="random: classes in proportion; date: train before validation before test (data.date); column: the rows say it"
+    )
+    column: str | None = Field(None, description="column with train, validation or test in each row, for by: column")
+    leaks: Literal["drop", "keep"] = Field(
+        "drop", description="by date or column, rows of one group may fall apart: drop those outside the latest split, or keep and count them"
+    )
 
     @model_validator(mode="after")
-    def _adds_up(self) -> SplitSettings:
+    def _fits_together(self) -> SplitSettings:
         total = self.train + self.validation + self.test
         if abs(total - 1) > 1e-6:
             raise ValueError(f"train + validation + test must be 1 (here {total:g})")
+        if (self.by == "column") != (self.column is not None):
+            raise ValueError("by: column and a column go together: name the column that holds train, validation or test")
         return self
 
 

@@ -45,6 +45,7 @@ class Tree:
     targets: torch.Tensor  # (t,) answer tokens, branch by branch
     branch: torch.Tensor  # (t,) running number of the branch of each target
     last: torch.Tensor  # (t,) bool: the end token of its branch
+    weights: torch.Tensor | None = None  # (branches,) how much each answer counts in training; None is 1 for all
 
 
 @dataclass(frozen=True)

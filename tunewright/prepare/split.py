@@ -36,10 +36,17 @@ class _Plan:
         self.filled[split] += self.units[unit]
 
 
-def assign(labels: pl.Series, groups: npt.NDArray[np.int64], settings: SplitSettings, seed: int) -> pl.Series:
-    """The split of each row, by name. Equal `groups` get equal splits. Raises DataError when a class cannot be in all three."""
+def assign(labels: pl.Series | None, groups: npt.NDArray[np.int64], settings: SplitSettings, seed: int) -> pl.Series:
+    """The split of each row, by name. Equal `groups` get equal splits. Without labels all rows are of one class.
+
+    Raises DataError when a class cannot be in all three splits.
+    """
+    if labels is None:
+        labels = pl.Series("label", ["rows"], dtype=pl.String).new_from_index(0, len(groups))
+        _check_enough(len(groups))
+    else:
+        _check_classes(labels.unique().sort().to_list(), labels)
     names = labels.unique().sort()
-    _check_classes(names.to_list(), labels)
     codes = np.searchsorted(names.to_numpy(), labels.to_numpy())
     numbers, unit_of = np.unique(groups, return_inverse=True)
     units = np.zeros((len(numbers), len(names)), np.int64)
@@ -65,6 +72,13 @@ def _check_classes(names: list[Any], labels: pl.Series) -> None:
         raise DataError(
             f"prepare: train, validation and test need each class, so a class needs at least 3 rows after cleaning, but there are fewer"
             f" of {', '.join(few)}. Add rows of these classes, or leave them out (data.where, or remove the rows)."
+        )
+
+
+def _check_enough(rows: int) -> None:
+    if rows < 3:
+        raise DataError(
+            f"prepare: train, validation and test need a row each, but {rows} rows are left. Check data.where and prepare.steps."
         )
 
 

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 
 class Sft(Objective):
-    """Cross-entropy of the answer's tokens, its end token included; the prompt's tokens carry no loss.
+    """Cross-entropy of the answer's tokens, its end token included; the prompt's tokens carry no loss. A row of weight 2 counts
+    as if it were there twice.
 
     The loop divides by the answer tokens of the whole optimiser step, so the gradient does not depend on how the step
     is cut into micro-batches.
@@ -21,4 +22,6 @@ class Sft(Objective):
         from tunewright.models.tree import answer_log_probs
 
         log_probs = answer_log_probs(model, tree, lower=lower)
+        if tree.weights is not None:
+            log_probs = log_probs * tree.weights[tree.branch].to(log_probs)
         return -log_probs.sum(), len(log_probs)
