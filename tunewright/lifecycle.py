@@ -28,12 +28,12 @@ from typing import Any
 
 from tunewright import __version__, sources
 from tunewright.core.errors import RunError
-from tunewright.core.executor import LocalExecutor
+from tunewright.core.executor import executor_for
 from tunewright.core.files import fingerprint, read_json, write_json, write_text
 from tunewright.core.ledger import Ledger
 from tunewright.core.progress import Report
 from tunewright.core.recipe import Recipe
-from tunewright.core.run import Context, PeakMemory, Run
+from tunewright.core.run import Context, PeakMemory, Run, cpu_seconds
 from tunewright.core.settings import did_you_mean
 
 
@@ -75,7 +75,7 @@ def run(
     report = report or Report()
     run = Run(directory or Path("runs") / name)
     with run.locked():
-        context = Context(recipe, run, Ledger(run.path("ledger.parquet")), LocalExecutor(report), report)
+        context = Context(recipe, run, Ledger(run.path("ledger.parquet")), executor_for(recipe.compute, report), report)
         _tidy(run)
         _save_recipe(run, recipe)
         for index, stage in enumerate(STAGES[: last + 1]):
@@ -92,7 +92,7 @@ def run_only(name: str, recipe: Recipe, directory: str | Path, report: Report | 
     report = report or Report()
     run = Run(directory)
     with run.locked():
-        context = Context(recipe, run, Ledger(run.path("ledger.parquet")), LocalExecutor(report), report)
+        context = Context(recipe, run, Ledger(run.path("ledger.parquet")), executor_for(recipe.compute, report), report)
         _tidy(run)
         _save_recipe(run, recipe)
         run_stage(STAGES[_index(name, "stage")], context)
@@ -119,18 +119,20 @@ def run_stage(stage: Stage, context: Context, again: bool = False) -> dict[str, 
     run.event("stage_started", stage=stage.name, inputs=inputs, resumed=resumed)
     write_json(run.path(stage.name, "started.json"), {"inputs": inputs})
     context.ledger.start(stage.name)
-    clock = time.monotonic()
+    clock, cpu = time.monotonic(), cpu_seconds()
     try:
         with PeakMemory() as memory:
             result = import_module(f"tunewright.{stage.name}").run(context)
     except BaseException as error:
-        run.event("stage_failed", stage=stage.name, error=f"{type(error).__name__}: {error}", seconds=round(time.monotonic() - clock, 2))
+        took = {"seconds": round(time.monotonic() - clock, 2), "cpu_seconds": round(cpu_seconds() - cpu, 2)}
+        run.event("stage_failed", stage=stage.name, error=f"{type(error).__name__}: {error}", **took)
         raise
     done = {
         "stage": stage.name,
         "inputs": inputs,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - clock, 2),
+        "cpu_seconds": round(cpu_seconds() - cpu, 2),
         "peak_memory_bytes": memory.bytes,
         "versions": _versions(),
         "machine": {"cores": os.cpu_count(), "processor": platform.processor() or platform.machine(), "system": platform.system()},
@@ -138,7 +140,7 @@ def run_stage(stage: Stage, context: Context, again: bool = False) -> dict[str, 
         "failed": bool(getattr(result, "failed", False)),
     }
     write_json(run.path(stage.name, "done.json"), done)
-    run.event("stage_done", stage=stage.name, seconds=done["seconds"], peak_memory_bytes=memory.bytes)
+    run.event("stage_done", stage=stage.name, seconds=done["seconds"], cpu_seconds=done["cpu_seconds"], peak_memory_bytes=memory.bytes)
     for line in done["summary"]:
         report.say(f"          {line}")
     report.say(f"          ({done['seconds']:.0f} s, {memory.bytes / 2**30:.1f} GiB at most)")

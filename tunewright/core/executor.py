@@ -1,4 +1,4 @@
-"""Where work runs: in this process, or side by side in fresh ones on this machine.
+"""Where work runs: in this process, side by side in fresh ones on this machine, or on a cluster (`core.ray`).
 
 A worker is `python -m tunewright.core.worker`. It gets a function and one item, sends progress and then its result through a
 private pipe, and ends when its parent does, however the parent ends. Threads are shared out: two workers on two cores compute
@@ -13,12 +13,15 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from typing import Any, TypeVar
+from importlib import import_module
+from typing import Any, Literal, Protocol, TypeVar
 
 from tunewright.core.errors import RunError
 from tunewright.core.progress import Report, Task
+from tunewright.core.recipe import ComputeSettings
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -30,6 +33,29 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def workers_for(asked: Literal["auto"] | int) -> int:
+    """How many tasks run at a time."""
+    return cores() if asked == "auto" else asked
+
+
+class Executor(Protocol):
+    """Runs one function over many items, somewhere."""
+
+    def map(self, fn: Callable[[Item, Report], Result], items: Sequence[Item], workers: int = 1) -> list[Result]:
+        """`[fn(item, report) for item in items]`, at most `workers` at a time, results in the order of `items`.
+
+        With more than one worker `fn` must be importable and items and results must pickle. The first error stops the rest.
+        """
+
+
+def executor_for(compute: ComputeSettings, report: Report) -> Executor:
+    """The executor that the recipe asks for. Raises `EnvironmentProblem` when its package is missing."""
+    if compute.engine == "ray":
+        ray: Executor = import_module("tunewright.core.ray").RayExecutor(report, compute.address)
+        return ray
+    return LocalExecutor(report)
+
+
 class LocalExecutor:
     """Runs functions on this machine."""
 
@@ -37,10 +63,7 @@ class LocalExecutor:
         self.report = report
 
     def map(self, fn: Callable[[Item, Report], Result], items: Sequence[Item], workers: int = 1) -> list[Result]:
-        """`[fn(item, report) for item in items]`, at most `workers` at a time, results in the order of `items`.
-
-        With more than one worker `fn` must be importable and items and results must pickle. The first error stops the rest.
-        """
+        """In this process with one worker, in a fresh process for each item with more."""
         if workers <= 1 or len(items) <= 1:
             return [fn(item, self.report) for item in items]
         results: dict[int, Result] = {}
@@ -80,6 +103,42 @@ class LocalExecutor:
         if errors:
             raise errors[0]
         return [results[index] for index in range(len(items))]
+
+
+def in_threads(jobs: Sequence[Callable[[], Result]], workers: int) -> list[Result]:
+    """`[job() for job in jobs]` in `workers` threads of this process; the first error stops the rest.
+
+    The first thread takes jobs from the front, the others from the back: put at the front what must not wait for each other.
+    """
+    if workers <= 1 or len(jobs) <= 1:
+        return [job() for job in jobs]
+    waiting = deque(enumerate(jobs))
+    results: dict[int, Result] = {}
+    errors: list[BaseException] = []
+
+    def work(take: Callable[[], tuple[int, Callable[[], Result]]]) -> None:
+        with suppress(IndexError):
+            while not errors:
+                index, job = take()
+                try:
+                    results[index] = job()
+                except BaseException as error:
+                    errors.append(error)
+
+    takes = [waiting.popleft] + [waiting.pop] * (min(workers, len(jobs)) - 1)
+    threads = [threading.Thread(target=work, args=(take,), daemon=True) for take in takes]
+    for thread in threads:
+        thread.start()
+    try:
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(0.2)
+    except BaseException:
+        waiting.clear()
+        raise
+    if errors:
+        raise errors[0]
+    return [results[index] for index in range(len(jobs))]
 
 
 def _stop(running: set[subprocess.Popen[bytes]]) -> None:
