@@ -168,7 +168,7 @@ def test_findings_are_those_of_the_audit_the_most_severe_first(run: Path) -> Non
     text = page_of(run).text
     assert "312 findings" in text
     assert text.index("conflicting labels") < text.index("encoding damage") < text.index("label noise")
-    assert "short text" not in text  # it found nothing
+    assert "Looked for and not found: short text." in text
     summary = read_json(path)
     summary["checks"]["label_noise"]["counts"] = {"info": 15}
     write_json(path, summary)
@@ -225,3 +225,42 @@ def test_text_has_the_contrast_that_wcag_asks_for(scheme: int) -> None:
     for ink, ground in pairs:
         dark, bright = sorted(luminance(colours[one]) for one in (ink, ground))
         assert (bright + 0.05) / (dark + 0.05) >= 4.5, (ink, ground)
+
+
+def test_a_proof_is_told_with_its_arms_and_says_when_nothing_was_shown(run: Path) -> None:
+    text = page_of(run).text
+    assert "✓ preparing the rows helped by +0.075" in text
+    assert "? preparing, against as many random raw rows made no difference that was shown" in text
+    assert "raw what raw is 3,909" in text
+
+
+def test_a_proof_of_rows_that_were_prepared_anew_is_marked(run: Path) -> None:
+    assert "prepared anew" not in page_of(run).text
+    done = read_json(run / "prepare" / "done.json")
+    write_json(run / "prepare" / "done.json", done | {"inputs": "other"})
+    assert page_of(run).text.count("prepared anew since") == 2  # proof and curve
+
+
+def test_curated_rows_are_unproven_until_compared_with_chance(run: Path) -> None:
+    summary, proof = read_json(run / "prepare" / "summary.json"), read_json(run / "proof" / "proof.json")
+    assert "unproven until" not in page_of(run).text
+    summary["steps"].append({"name": "curate", "rows_in": 3664, "rows_out": 1832, "changed": 1832, "reasons": {"not_chosen": 1832}})
+    write_json(run / "prepare" / "summary.json", summary)
+    assert "unproven until" in page_of(run).text
+    proof["comparisons"].append(proof["comparisons"][0] | {"first": "random_curate"})
+    write_json(run / "proof" / "proof.json", proof)
+    assert "unproven until" not in page_of(run).text
+
+
+def test_the_learning_curve_tells_its_story_and_shows_each_training(run: Path) -> None:
+    html = write_report(run).read_text(encoding="utf-8")
+    assert "At 2,583 rows the curve is at 0.664." in Page(html).text
+    assert len(re.findall(r'<circle class="dot winner bare"', html)) == 10
+
+
+def test_findings_to_know_are_folded_away_and_seconds_are_shown(run: Path) -> None:
+    html = write_report(run).read_text(encoding="utf-8")
+    folded = html[html.index("<details><summary>To know") :].split("</details>")[0]
+    assert "label noise" in folded
+    assert "conflicting labels" not in folded
+    assert "0.25" in folded

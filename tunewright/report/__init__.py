@@ -14,7 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import ChainableUndefined, Environment
+from jinja2 import ChainableUndefined, Environment, PackageLoader
 from markupsafe import Markup
 
 from tunewright import __version__
@@ -36,8 +36,9 @@ def render(view: dict[str, Any]) -> str:
     here = files("tunewright.report")
     css = here.joinpath("report.css").read_text(encoding="utf-8")
     style_hash = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
-    environment = Environment(autoescape=True, undefined=ChainableUndefined, trim_blocks=True, lstrip_blocks=True, finalize=words.shown)
+    options: dict[str, Any] = {"undefined": ChainableUndefined, "trim_blocks": True, "lstrip_blocks": True, "finalize": words.shown}
+    environment = Environment(autoescape=True, loader=PackageLoader("tunewright.report", ""), **options)
     environment.filters |= words.FILTERS
-    template = environment.from_string(here.joinpath("report.html.j2").read_text(encoding="utf-8"))
+    template = environment.get_template("report.html.j2")
     # The style sheet is our own file, not data of the run.
     return template.render(**view, css=Markup(css), style_hash=style_hash, charts=charts, version=__version__)  # noqa: S704

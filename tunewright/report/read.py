@@ -14,6 +14,7 @@ import polars as pl
 from tunewright.core.files import read_json, read_jsonl, read_parquet
 from tunewright.core.finding import SEVERITIES
 from tunewright.report.charts import Curve, Scale
+from tunewright.report.effort import effort
 
 STAGES = ("audit", "prepare", "tune", "evaluate", "explain", "release")
 READERS = {".json": read_json, ".jsonl": read_jsonl, ".parquet": read_parquet}
@@ -29,6 +30,7 @@ def read_run(directory: Path) -> Json:
 
     done = {stage: read(f"{stage}/done.json") or {} for stage in STAGES}
     recipe, verdict, test = read("resolved.json"), read("evaluate/verdict.json"), read("evaluate/results.json")
+    audit, proof = read("audit/summary.json"), read("proof/proof.json")
     board, summary, explained = (read(f"{name}.json") for name in ("tune/leaderboard", "prepare/summary", "explain/occlusion"))
     return {
         "name": directory.resolve().name,
@@ -38,8 +40,12 @@ def read_run(directory: Path) -> Json:
         "missing": [stage for stage in STAGES if not done[stage]],
         "last": max(done.values(), key=lambda one: str(one.get("finished", ""))),
         "verdict": verdict,
-        "audit": _audit(read("audit/summary.json")),
+        "audit": audit and _audit(audit),
         "prepare": summary and _prepare(summary, read("ledger.parquet")),
+        "proof": proof and _proof(proof, done["prepare"]),
+        "curve": _curve(read("curve/curve.json"), done["prepare"]),
+        "unproven": _unproven(summary, proof, done["prepare"]),
+        "effort": effort(read("events.jsonl") or [], read("review/log.jsonl") or []),
         "tune": board and _tune(board, {one["name"]: read(f"tune/{one['name']}/history.jsonl") for one in board["candidates"]}),
         "test": test and _test(test, verdict or {}, recipe or {}, board or {"candidates": []}),
         "explain": explained and _explain(explained),
@@ -49,14 +55,61 @@ def read_run(directory: Path) -> Json:
     }
 
 
-def _audit(summary: Json | None) -> list[Json] | None:
-    """The checks that found something, the most serious first."""
-    if summary is None:
+def _audit(summary: Json) -> Json:
+    """The checks that found something by severity, the most serious and frequent first; and those that found nothing."""
+    checks = [{"name": name, "total": sum(one["counts"].values()), **one} for name, one in summary["checks"].items()]
+    for one in checks:
+        one["severity"] = max(one["counts"], key=SEVERITIES.index, default="")
+    by = {
+        severity: sorted((one for one in checks if one["severity"] == severity), key=lambda one: -one["total"])
+        for severity in reversed(SEVERITIES)
+    }
+    return {
+        **summary,
+        "by": {severity: some for severity, some in by.items() if some},
+        "found": [one for some in by.values() for one in some],
+        "clean": [one["name"] for one in checks if not one["counts"]],
+        "total": sum(one["total"] for one in checks),
+        "seconds": sum(one.get("seconds") or 0.0 for one in checks),
+    }
+
+
+def _proof(proof: Json, prepared: Json) -> Json:
+    """Each comparison of the proof with its colour; `stale` when the rows have been prepared anew since."""
+    for one in proof["comparisons"]:
+        shown = one["p_holm"] <= 0.05
+        one["css"] = "good" if shown and one["low"] > 0 else "bad" if shown and one["high"] < 0 else "unsure"
+    return {**proof, "stale": _stale(proof, prepared)}
+
+
+def _curve(found: Json | None, prepared: Json) -> Json | None:
+    """The learning curve with its fit, on scales that hold both."""
+    if found is None:
         return None
-    found = [{"name": name, "total": sum(one["counts"].values()), **one} for name, one in summary["checks"].items() if one["counts"]]
-    for one in found:
-        one["severity"] = max(one["counts"], key=SEVERITIES.index)
-    return sorted(found, key=lambda one: (-SEVERITIES.index(one["severity"]), -one["total"]))
+    points = [(point["rows"], score) for point in found["points"] for score in point["scores"]]
+    fitted = [(one["rows"], one["score"]) for one in found["curve"]]
+    band = [(one["rows"], one["low"], one["high"]) for one in found["curve"]]
+    means = ", ".join(f"{one['mean']:.3f} with {one['rows']:,} rows" for one in found["points"])
+    return {
+        **found,
+        "stale": _stale(found, prepared),
+        "lines": [Curve(fitted, "faint", band=band), Curve(points, "winner bare", dots=True)],
+        "x": Scale.around([0, *(rows for rows, _ in fitted)], 5, tight=True),
+        "y": Scale.around([value for _, *values in (*points, *band) for value in values], 5),
+        "said": f"{found['metric']} {means}",
+    }
+
+
+def _stale(found: Json, prepared: Json) -> bool:
+    return bool(prepared) and found.get("inputs") != prepared.get("inputs")
+
+
+def _unproven(summary: Json | None, proof: Json | None, prepared: Json) -> list[str]:
+    """Steps that chose or made training rows and have not been compared with chance."""
+    named = [one["name"] for one in (summary or {}).get("steps", [])]
+    fresh = proof is not None and not _stale(proof, prepared)
+    compared = {one["first"] for one in proof["comparisons"]} if fresh and proof else set()
+    return [name for name, rival in (("curate", "random_curate"),) if name in named and rival not in compared]
 
 
 def _prepare(summary: Json, ledger: pl.DataFrame | None) -> Json:
