@@ -226,7 +226,8 @@ def test_rows_without_common_words_are_no_crash(texts: list[str | None], rows_of
 
 
 def test_rows_that_all_belong_together_are_not_doubted():
-    from tunewright.audit.checks.label_noise import doubts, out_of_sample
+    from tunewright.audit.checks.label_noise import doubts
+    from tunewright.text.quick import out_of_sample
 
     given = np.array([0, 1] * 10)
     believed = out_of_sample(np.random.default_rng(0).normal(size=(20, 3)), given, 2, np.zeros(20), 5)
