@@ -1,4 +1,10 @@
-"""The compiled loops of `neardup`, which explains them. Machine code is cached beside this file; the first call makes it."""
+"""The compiled loops of `neardup` that turn text into shingles. Machine code is cached beside this file; the first call makes it.
+
+    b"Great phone, I"  ->  words great | phone, | i  ->  one shingle: 64 bits for the three words in this order
+
+A word is read eight bytes at a time. Its blocks of bytes are told apart exactly (the last one carries a mark where it ends),
+so two words share a hash only by chance: about 2^-64 a pair.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +15,18 @@ import numpy as np
 import numpy.typing as npt
 
 from tunewright.core.optional import require
-from tunewright.text.neardup import KEEP, LINKS
 
 Array = npt.NDArray[Any]
-# Shingles of all rows end to end; where each row begins; how many it has; which rows to join.
-Held = tuple[Array, Array, Array, Array]
-Prefix = tuple[Array, Array]  # of `prefixes`: offsets and rest
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-WORDS = 3
+U = np.uint64
+ZERO, ONE = U(0), U(1)
+MIX, SPREAD = U(0x94D049BB133111EB), U(0xBF58476D1CE4E5B9)
+SECOND, THIRD = U(0x9E3779B97F4A7C15), U(0xF1357AEA2E62A9C5)
+TOP_BITS, LOW_BITS = U(0x8080808080808080), U(0x7F7F7F7F7F7F7F7F)
+FIRST_PRINTED, LETTER_A, AFTER_Z = U(0x2121212121212121), U(0x3F3F3F3F3F3F3F3F), U(0x2525252525252525)
+PLACES = U(0x0001020304050607)
+MANTISSA = 16  # frequencies up to 31 are told apart exactly, larger ones by their first five binary digits
 
 
 def kernel(function: Function) -> Function:
@@ -26,215 +35,177 @@ def kernel(function: Function) -> Function:
 
 
 @kernel
-def _mix(value: Any) -> Any:
+def mix(value: Any) -> Any:
     """Spread 64 bits (the finaliser of splitmix64)."""
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
+    value = (value ^ (value >> U(30))) * SPREAD
+    value = (value ^ (value >> U(27))) * MIX
+    return value ^ (value >> U(31))
 
 
 @kernel
-def _sort(values: Array) -> None:
-    """In place. One function for all callers: compiling a sort takes a second."""
-    values.sort()
+def _lower(block: Any) -> Any:
+    """Eight bytes with A-Z in lower case."""
+    seven = block & LOW_BITS
+    return block | (((seven + LETTER_A) ^ (seven + AFTER_Z)) & ~block & TOP_BITS) >> U(2)
 
 
 @kernel
-def _grown(values: Array) -> Array:
-    larger = np.empty(2 * len(values), values.dtype)
-    for place in range(len(values)):
-        larger[place] = values[place]
-    return larger
-
-
-@kernel
-def shingle_rows(data: Array, ends: Array) -> Any:
-    """(sorted distinct shingles of all rows end to end, how many each row has, 128-bit hash of each row's words)."""
-    spaces, words = True, 0
-    for byte in data:
-        space = byte == 32 or (9 <= byte <= 13) or (28 <= byte <= 31)
-        words += spaces and not space
-        spaces = space
-    shingles = np.empty(words, np.uint64)
-    sizes = np.empty(len(ends), np.int64)
-    exact = np.empty((len(ends), 2), np.uint64)
-    filled, place = 0, 0
-    for row in range(len(ends)):
-        begin, inside = filled, False
-        low, high, word = np.uint64(1), np.uint64(2), np.uint64(0xCBF29CE484222325)
-        while place < ends[row]:
-            byte = data[place]
-            place += 1
-            if byte == 32 or (9 <= byte <= 13) or (28 <= byte <= 31):
-                if inside:
-                    shingles[filled] = _mix(word)
-                    low = _mix(low + shingles[filled])
-                    high = (high ^ np.uint64(32)) * np.uint64(0x9E3779B97F4A7C15)
-                    filled += 1
-                    inside, word = False, np.uint64(0xCBF29CE484222325)
-                continue
+def _row_shingles(text: Array, place: Any, end: int, out: Array, filled: int, same: Array) -> int:
+    """Write the row's shingles from out[filled] on; return where they end. `same` becomes the 128-bit hash of its words."""
+    low, high = ONE, U(2)
+    word, two, one = ZERO, ZERO, ZERO  # of the word being read and of the two before it
+    words, inside = 0, False
+    while place < end or inside:
+        block = text[place]
+        stops = ~((block | TOP_BITS) - FIRST_PRINTED) & ~block & TOP_BITS  # the top bit of every byte up to 32
+        if end - place < 8:
+            stops |= TOP_BITS << U(8 * (end - place))
+        if stops == ZERO:
+            block = _lower(block)
+            word = mix(word + block)
+            high = (high ^ block) * SECOND
+            high ^= high >> U(29)
             inside = True
-            letter = np.uint64(byte | 32) if 65 <= byte <= 90 else np.uint64(byte)
-            word = (word ^ letter) * np.uint64(0x100000001B3)
-            high = (high ^ letter) * np.uint64(0x9E3779B97F4A7C15)
-            high ^= high >> np.uint64(29)
-        exact[row, 0], exact[row, 1] = low, high
-        filled = begin + _fold(shingles[begin:filled])
-        sizes[row] = filled - begin
-    return shingles[:filled].copy(), sizes, exact
-
-
-@kernel
-def _fold(row: Array) -> int:
-    """Replace a row's word hashes by its sorted distinct shingles, in place; return how many there are."""
-    words = len(row)
-    if words == 0:
-        return 0
-    count = max(1, words - WORDS + 1)
-    for first in range(count):
-        value = np.uint64(0)
-        for offset in range(min(WORDS, words)):
-            value = _mix(value + row[first + offset])
-        row[first] = value
-    _sort(row[:count])
-    distinct = 1
-    for place in range(1, count):
-        if row[place] != row[distinct - 1]:
-            row[distinct] = row[place]
-            distinct += 1
-    return distinct
-
-
-@kernel
-def count_shingles(shingles: Array, start: Array, size: Array, rows: Array, table: Array) -> Array:
-    """In how many of `rows` a shingle occurs, by the low bits of its hash: never too few, at most 65,535."""
-    mask = np.uint64(len(table) - 1)
-    for row in rows:
-        for shingle in shingles[start[row] : start[row] + size[row]]:
-            slot = shingle & mask
-            if table[slot] < 65535:
-                table[slot] += 1
-    return table
-
-
-@kernel
-def prefixes(held: Held, table: Array, threshold: float) -> Any:
-    """The keys that row r of `rows` must share one of to be near to another: keys[offsets[r]:offsets[r+1]], rarest first;
-    and, for each key, how many shingles that others have too the row has from there on.
-
-    A key is a shingle's frequency (16 bits) before 48 bits of its hash. A shingle of one row only counts for the order,
-    but nobody shares it, so it gets no key.
-    """
-    shingles, start, size, rows = held
-    mask = np.uint64(len(table) - 1)
-    offsets = np.zeros(len(rows) + 1, np.int64)
-    longest = 0
-    for index in range(len(rows)):
-        row = rows[index]
-        shared = 0
-        for shingle in shingles[start[row] : start[row] + size[row]]:
-            shared += table[shingle & mask] > 1
-        longest = max(longest, shared)
-        needed = -int((1e-9 - threshold * size[row]) // 1)
-        offsets[index + 1] = offsets[index] + max(0, shared - max(needed, 1) + 1)
-    keys, rest = np.empty(offsets[-1], np.uint64), np.empty(offsets[-1], np.int64)
-    own = np.empty(longest, np.uint64)
-    for index in range(len(rows)):
-        count = offsets[index + 1] - offsets[index]
-        if count == 0:
+            place += 8
             continue
-        row, shared = rows[index], 0
-        for shingle in shingles[start[row] : start[row] + size[row]]:
-            frequency = np.uint64(table[shingle & mask])
-            if frequency > 1:
-                own[shared] = (frequency << np.uint64(48)) | (shingle >> np.uint64(16))
-                shared += 1
-        _sort(own[:shared])
-        for place in range(count):
-            keys[offsets[index] + place] = own[place]
-            rest[offsets[index] + place] = shared - place
-    return keys, (offsets, rest)
+        mark = (stops & (~stops + ONE)) >> U(7)  # 256 to the power of the bytes before the first stop
+        before = (mark * PLACES) >> U(56)
+        stop = (block >> (U(8) * before)) & U(255)
+        place += np.int64(before) + 1
+        if place <= end and not (stop == U(32) or (U(9) <= stop <= U(13)) or stop >= U(28)):  # a control character is no space
+            block = (_lower(block) & (mark - ONE)) | mark
+            word = mix(word + block) + stop
+            high = ((high ^ block) * SECOND) ^ stop
+            inside = True
+            continue
+        if before == ZERO and not inside:
+            continue
+        block = (_lower(block) & (mark - ONE)) | mark
+        high = (high ^ block) * SECOND
+        high ^= high >> U(29)
+        word = mix(word + block)
+        low = (low ^ word) * MIX
+        low ^= low >> U(31)
+        out[filled] = word + one * SECOND + two * THIRD
+        words += 1
+        filled += words > 2
+        word, one, two, inside = ZERO, word, one, False
+    if words == 1 or words == 2:
+        out[filled] = mix(one + two * SECOND + U(words))
+        filled += 1
+    same[0], same[1] = low, high
+    return filled
 
 
 @kernel
-def _jaccard(left: Array, right: Array, threshold: float) -> float:
-    """Jaccard similarity of two sorted sets, or -1 as soon as it must be below `threshold`."""
-    both = len(left) + len(right)
-    needed = threshold / (1.0 + threshold) * both - 1e-9
-    common, i, j = 0, 0, 0
-    while i < len(left) and j < len(right):
-        if left[i] == right[j]:
-            common, i, j = common + 1, i + 1, j + 1
-        else:
-            if left[i] < right[j]:
-                i += 1
-            else:
-                j += 1
-            if common + min(len(left) - i, len(right) - j) < needed:
-                return -1.0
-    return common / (both - common)
+def shingle_rows(text: Array, ends: Array, odd: Array, odd_rows: Array, odd_ends: Array, out: Array, stops: Array, same: Array) -> None:
+    """All rows' shingles, repeats included, into `out`; row r's end at stops[r]. Rows `odd_rows` are read from `odd` instead.
 
-
-@kernel
-def _root(parent: Array, row: int) -> int:
-    while parent[row] != row:
-        parent[row] = parent[parent[row]]
-        row = parent[row]
-    return row
-
-
-@kernel
-def join_rows(mode: int, threshold: float, held: Held, prefix: Prefix, bucket: Array, begin: Array) -> Any:
-    """Visit rows in order, compare each with earlier rows that share a key with it; (earlier, row, J) of the pairs wanted.
-
-    `joined[b]` postings at the head of bucket b belong to one set, and sets only grow; a row of that set skips them at
-    once, so a thousand copies of one template cost a thousand comparisons in mode LINKS, not half a million. In mode
-    KEEP only kept rows are put into buckets. A pair is compared at its first common key only, and not at all when too
-    few shingles come after it in either row (the positional filter of PPJoin).
+    `text` and `odd` show eight bytes at every byte, so each must go on for seven bytes after its last row.
     """
-    (shingles, start, size, rows), (offsets, rest) = held, prefix
-    left, right, nearness, found = np.empty(64, np.int64), np.empty(64, np.int64), np.empty(64), 0
-    stop = begin[:-1].copy()
-    joined = begin[:-1].copy()
-    posting, after = np.empty(len(bucket), np.int64), np.empty(len(bucket), np.int64)
-    seen = np.full(len(rows), -1, np.int64)
-    parent = np.arange(len(rows))
-    for index in range(len(rows)):
-        row = rows[index]
-        own = shingles[start[row] : start[row] + size[row]]
-        best, best_jaccard = -1, -1.0
-        for entry in range(offsets[index], offsets[index + 1]):
-            b = bucket[entry]
-            place = begin[b]
-            if mode == LINKS and stop[b] > place:
-                root = _root(parent, posting[place])
-                while joined[b] < stop[b] and _root(parent, posting[joined[b]]) == root:
-                    joined[b] += 1
-                if _root(parent, index) == root:
-                    place = joined[b]
-            for where in range(place, stop[b]):
-                other = posting[where]
-                if seen[other] == index:
-                    continue
-                seen[other] = index
-                length = size[rows[other]]
-                needed = threshold / (1.0 + threshold) * (length + len(own)) - 1e-9
-                if min(length, len(own), rest[entry], after[where]) < needed:
-                    continue
-                if mode == LINKS and _root(parent, other) == _root(parent, index):
-                    continue
-                jaccard = _jaccard(own, shingles[start[rows[other]] : start[rows[other]] + length], threshold)
-                if jaccard < threshold or (mode == KEEP and (jaccard, -other) <= (best_jaccard, -best)):
-                    continue
-                if mode == LINKS:
-                    parent[_root(parent, index)] = _root(parent, other)
-                if found == len(left):
-                    left, right, nearness = _grown(left), _grown(right), _grown(nearness)
-                found -= mode == KEEP and best >= 0
-                left[found], right[found], nearness[found] = rows[other], row, jaccard
-                best, best_jaccard, found = other, jaccard, found + 1
-        if mode != KEEP or best < 0:
-            for entry in range(offsets[index], offsets[index + 1]):
-                posting[stop[bucket[entry]]], after[stop[bucket[entry]]] = index, rest[entry]
-                stop[bucket[entry]] += 1
-    return left[:found], right[:found], nearness[:found]
+    filled, start, odd_start, next_odd = 0, 0, 0, 0
+    for row in range(len(ends)):
+        if next_odd < len(odd_rows) and odd_rows[next_odd] == row:
+            filled = _row_shingles(odd, odd_start, odd_ends[next_odd], out, filled, same[row])
+            odd_start = odd_ends[next_odd]
+            next_odd += 1
+        else:
+            filled = _row_shingles(text, start, ends[row], out, filled, same[row])
+        start = ends[row]
+        stops[row] = filled
+
+
+@kernel
+def first_with_same(same: Array, real: Array, slots: Array) -> Array:
+    """For each row the first row with the same hash of words; a row without words is only its own. `slots`: 2^k times -1."""
+    first = np.arange(len(same))
+    last = U(len(slots) - 1)
+    for row in range(len(same)):
+        if not real[row]:
+            continue
+        slot = same[row, 0] & last
+        while slots[slot] >= 0 and (same[slots[slot], 0] != same[row, 0] or same[slots[slot], 1] != same[row, 1]):
+            slot = (slot + ONE) & last
+        if slots[slot] < 0:
+            slots[slot] = row
+        first[row] = slots[slot]
+    return first
+
+
+@kernel
+def count_shingles(shingles: Array, stops: Array, wanted: Array, table: Array) -> None:
+    """Add the rows `wanted` to `table`: how often a shingle occurs, by the low bits of its hash; at most 65,535, never too few."""
+    last = U(len(table) - 1)
+    begin = 0
+    for row in range(len(stops)):
+        if wanted[row]:
+            for place in range(begin, stops[row]):
+                seen = table[shingles[place] & last]
+                table[shingles[place] & last] = seen + (seen < 65535)
+        begin = stops[row]
+
+
+@kernel
+def _rarity(frequency: int) -> Any:
+    """A frequency in eight bits; a larger one never gets a smaller number."""
+    octave = 0
+    while frequency >= 2 * MANTISSA:
+        frequency >>= 1
+        octave += 1
+    return U(MANTISSA * octave + frequency)
+
+
+@kernel
+def sort_row(values: Array, count: int) -> None:
+    """Shell's sort of the first `count` values: quick on short rows, good enough on rows of a million words."""
+    gap = 1
+    while count > 24 and 9 * gap < 4 * count:
+        gap = 9 * gap // 4 + 1
+    while gap:
+        for place in range(gap, count):
+            value, at = values[place], place
+            while at >= gap and values[at - gap] > value:
+                values[at] = values[at - gap]
+                at -= gap
+            values[at] = value
+        gap = 0 if gap == 1 else max(1, (gap - 1) * 4 // 9)
+
+
+@kernel
+def rank_shingles(shingles: Array, stops: Array, wanted: Array, table: Array, shape: Array, sketch: Array) -> int:
+    """Rewrite `shingles` in place as the distinct shared ones of each row, rarest first; return how many are left.
+
+    A shingle of one row only is nobody else's: it counts for the row's size and is not kept. A kept one is a key: its
+    frequency (8 bits) before the upper 56 bits of its hash. The 8 lost bits make no pair wrong in practice: two rows of m
+    words share a key by chance with a probability below m^2 / 2^56, that is 10^-14 for short rows.
+    shape[r] = (kept shingles, distinct shingles); sketch[r] (256 bits) has a bit flipped for each distinct shingle.
+    """
+    last = U(len(table) - 1)
+    rarity = np.empty(65536, np.uint64)
+    for frequency in range(65536):
+        rarity[frequency] = _rarity(frequency) << U(56)
+    own = np.empty(64, np.uint64)
+    begin, filled = 0, 0
+    for row in range(len(stops)):
+        end = stops[row]
+        shared = 0
+        if len(own) <= end - begin:
+            own = np.empty(2 * (end - begin), np.uint64)
+        if wanted[row]:
+            for place in range(begin, end):
+                shingle = shingles[place]
+                frequency = table[shingle & last]
+                own[shared] = rarity[frequency] | (shingle >> U(8))
+                shared += frequency > 1
+                sketch[row, (shingle >> U(14)) & U(3)] ^= U(frequency <= 1) << ((shingle >> U(8)) & U(63))
+            sort_row(own, shared)
+            alone, distinct = end - begin - shared, 0
+            for place in range(shared):
+                if place == 0 or own[place] != own[place - 1]:
+                    shingles[filled + distinct] = own[place]
+                    sketch[row, (own[place] >> U(6)) & U(3)] ^= ONE << (own[place] & U(63))
+                    distinct += 1
+            shape[row, 0], shape[row, 1] = distinct, distinct + alone
+            filled += distinct
+        begin = end
+    return filled

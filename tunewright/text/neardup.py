@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -31,100 +32,191 @@ from tunewright.text.repair import UNSPACED
 
 Array = npt.NDArray[Any]
 
-ALL, LINKS, KEEP = 0, 1, 2  # what the join looks for: every pair, enough pairs to link each set, or what to drop
-CHUNK_BYTES = 1 << 25
+ALL, LINKS, KEEP, TABLE = 0, 1, 2, 3  # what the join looks for: every pair, enough to link each set, what to drop, a bounded table
+CHUNK_BYTES = 1 << 24
 MAX_SLOTS = 1 << 26
+PER_ROW = 16
 PAIR_SCHEMA = pl.Schema({"left": pl.UInt32, "right": pl.UInt32, "jaccard": pl.Float64})
 KEEP_SCHEMA = pl.Schema({"row": pl.UInt32, "kept": pl.UInt32, "jaccard": pl.Float64})
+OTHER_SPACE = "[\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
 
 
 def normalise(text: str) -> str:
     """Words in one form, separated by one space: NFC, casefold, white space folded, unspaced scripts cut into characters."""
+    return " ".join(_one_form(text).split())
+
+
+def _one_form(text: str) -> str:
     folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
-    return " ".join(re.sub(f"([{UNSPACED}])", r" \1 ", folded).split())
+    return re.sub(f"([{UNSPACED}])", r" \1 ", folded)
 
 
 class TextJoin:
-    """The rows of one text column, cut into shingles once and ready to be joined at any threshold."""
+    """The rows of one text column, cut into shingles once and ready to be joined at any threshold.
+
+    Every answer can be given within groups (`groups`: one value a row, null a value of its own): then only rows of equal value
+    are compared, and rows that repeat one another word for word in two groups are not copies.
+    """
 
     def __init__(self, texts: pl.Series) -> None:
-        from tunewright.text.kernels import count_shingles, shingle_rows
+        from tunewright.text.kernels import count_shingles, first_with_same
 
         texts = texts.cast(pl.String).fill_null("")
         with ThreadPoolExecutor(min(cores(), 4)) as pool:
-            stretches = _chunks(texts.str.len_bytes())
-            parts = list(pool.map(lambda cut: shingle_rows(*_bytes(texts[slice(*cut)])), stretches))
-        shingles, sizes, words = (np.concatenate(part) for part in zip(*parts, strict=True))
-        self.first = _first_with_same(words, sizes > 0)
-        alone = self.first == np.arange(len(texts))
-        self._copies = np.flatnonzero(~alone)
-        starts = np.cumsum(sizes) - sizes
-        self._rows = (shingles, starts, sizes, np.flatnonzero(alone & (sizes > 0)))
-        slots = min(MAX_SLOTS, 1 << max(4, (2 * len(shingles)).bit_length()))
-        self._frequency = count_shingles(*self._rows, np.zeros(slots, np.uint16))
+            parts = list(pool.map(lambda cut: shingled(texts[slice(*cut)]), _chunks(texts.str.len_bytes())))
+            real = np.concatenate([np.diff(part.stops, prepend=0) > 0 for part in parts])
+            same = np.concatenate([part.same for part in parts])
+            self.first = first_with_same(same, real, np.full(_power_of_two(2 * len(texts)), -1, np.int64))
+            self._real, alone = real, real & (self.first == np.arange(len(texts)))
+            table = np.zeros(min(MAX_SLOTS, _power_of_two(2 * sum(len(part.shingles) for part in parts))), np.uint16)
+            wanted = np.split(alone, np.cumsum([len(part.stops) for part in parts])[:-1])
+            for part, rows in zip(parts, wanted, strict=True):
+                count_shingles(part.shingles, part.stops, rows, table)
+            ranks = list(pool.map(lambda part, rows: ranked(part, rows, table), parts, wanted))
+        self._keys, self._shape, self._sketch = (np.concatenate(one) for one in zip(*ranks, strict=True))
+        self._start = np.cumsum(self._shape[:, 0]) - self._shape[:, 0]
 
     def __len__(self) -> int:
         return len(self.first)
 
-    def pairs(self, threshold: float) -> pl.DataFrame:
+    def pairs(self, threshold: float, groups: pl.Series | None = None) -> pl.DataFrame:
         """Every pair of rows with Jaccard >= `threshold` as (left < right, jaccard), ordered.
 
         A row that repeats another word for word stands in one pair only, with the first such row. The answer may be
-        quadratic in the rows; `keep` and `components` never are.
+        quadratic in the rows; `keep`, `links`, `components` and `near` never are.
         """
-        return self._with_copies(self._join(ALL, threshold)).sort("left", "right")
+        return self._with_copies(ALL, threshold, groups).sort("left", "right")
 
-    def keep(self, threshold: float) -> pl.DataFrame:
+    def keep(self, threshold: float, groups: pl.Series | None = None) -> pl.DataFrame:
         """Rows to drop, in order, each with the kept row that it is nearest to (J >= `threshold`).
 
         Rows are taken in their order: a row is kept unless it is near to a row kept before, so no two kept rows are near.
         """
-        kept, row, jaccard = self._join(KEEP, threshold)
+        first = self._first_in(groups)
+        kept, row, jaccard, _ = self._join(KEEP, threshold, groups, first)
         partner, nearness = np.arange(len(self)), np.ones(len(self))
         partner[row], nearness[row] = kept, jaccard
-        copied = self.first[self._copies]
-        partner[self._copies], nearness[self._copies] = partner[copied], nearness[copied]
-        rows = np.flatnonzero(partner != np.arange(len(self)))
-        return pl.DataFrame([rows, partner[rows], nearness[rows]], schema=["row", "kept", "jaccard"]).cast(KEEP_SCHEMA)
+        return _dropped(first, partner, nearness)
 
-    def links(self, threshold: float) -> pl.DataFrame:
+    def links(self, threshold: float, groups: pl.Series | None = None) -> pl.DataFrame:
         """A few of `pairs`, at most one less than there are rows, that link the same rows into the same sets."""
-        return self._with_copies(self._join(LINKS, threshold)).sort("right", "left")
+        return self._with_copies(LINKS, threshold, groups).sort("right", "left")
 
-    def components(self, threshold: float) -> npt.NDArray[np.int64]:
+    def components(self, threshold: float, groups: pl.Series | None = None) -> npt.NDArray[np.int64]:
         """A set number for each row: equal for rows that a chain of pairs with J >= `threshold` links."""
-        linked = self.links(threshold)
+        linked = self.links(threshold, groups)
         return clusters(len(self), linked["left"].to_numpy(), linked["right"].to_numpy())
 
-    def _with_copies(self, found: tuple[Array, Array, Array]) -> pl.DataFrame:
-        copies = (self.first[self._copies], self._copies, np.ones(len(self._copies)))
-        columns = [np.concatenate(both) for both in zip(found, copies, strict=True)]
+    def near(self, floor: float, per_row: int = PER_ROW) -> NearPairs:
+        """The pairs with Jaccard >= `floor`, at most `per_row` for each row on average, from which any higher threshold is decided."""
+        left, right, jaccard, cut = self._join(TABLE, floor, None, self.first, per_row * len(self))
+        pairs = pl.DataFrame([left, right, jaccard], schema=["left", "right", "jaccard"]).cast(PAIR_SCHEMA)
+        return NearPairs(self.first, pairs.sort("right", "left"), floor, cut)
+
+    def _first_in(self, groups: pl.Series | None) -> Array:
+        """For each row the first row of its group with the same words."""
+        return self.first if groups is None else first_of_group(self.first, groups)
+
+    def _with_copies(self, mode: int, threshold: float, groups: pl.Series | None) -> pl.DataFrame:
+        first = self._first_in(groups)
+        found = self._join(mode, threshold, groups, first)[:3]
+        copies = np.flatnonzero(first != np.arange(len(first)))
+        columns = [np.concatenate(both) for both in zip(found, (first[copies], copies, np.ones(len(copies))), strict=True)]
         return pl.DataFrame(columns, schema=["left", "right", "jaccard"]).cast(PAIR_SCHEMA)
 
-    def _join(self, mode: int, threshold: float) -> tuple[Array, Array, Array]:
-        """(earlier row, later row, jaccard) of the pairs that `mode` wants."""
-        from tunewright.text.kernels import join_rows, prefixes
+    def _join(
+        self, mode: int, threshold: float, groups: pl.Series | None, first: Array, limit: int = np.iinfo(np.int64).max
+    ) -> tuple[Array, Array, Array, int]:
+        """(earlier row, later row, jaccard, rows cut) of the pairs that `mode` wants."""
+        from tunewright.text.kernels_join import fill_buckets, join_rows, open_buckets
 
         if not 0 < threshold <= 1:
             raise ValueError(f"threshold must be above 0 and at most 1, but got {threshold}")
-        keys, prefix = prefixes(self._rows, self._frequency, threshold)
-        order = np.argsort(keys)
-        new = np.diff(keys[order], prepend=keys[order][:1]) != 0
-        bucket = np.empty(len(keys), np.int64)
-        bucket[order] = np.cumsum(new)
-        begin = np.concatenate([[0], np.flatnonzero(new), [len(keys)]]).astype(np.int64)
-        left, right, jaccard = join_rows(mode, threshold, self._rows, prefix, bucket, begin)
-        return left, right, jaccard
+        rows = np.flatnonzero(self._real & (first == np.arange(len(first))))
+        group = np.zeros(len(rows), np.uint64) if groups is None else _codes(groups)[rows]
+        origin = self.first[rows]
+        shape = self._shape[origin]
+        held = (self._keys, self._start[origin], shape, self._sketch[origin], group, rows)
+        entries = np.maximum(0, shape[:, 0] - np.maximum(1, np.ceil(threshold * shape[:, 1] - 1e-9)) + 1).sum()
+        counts = np.zeros(_power_of_two(int(entries) // 2), np.int32)
+        fill_buckets(threshold, held, counts)
+        found: tuple[Array, Array, Array, int] = join_rows(
+            mode, threshold, held, open_buckets(counts), np.empty((counts.sum(), 3), np.int32), limit
+        )
+        return found
+
+
+@dataclass(frozen=True)
+class NearPairs:
+    """What `TextJoin.near` found, each word-for-word copy left to `first`: measured once, decided at any threshold from `floor` on.
+
+    `cut` rows found the table full and stand in it with their nearest earlier row only. With `cut == 0`, `keep` is exactly
+    `TextJoin.keep`. Otherwise every dropped row still has a kept row of its own with J >= threshold, but some rows may
+    be kept that are near to each other, all of them from crowds of more than `per_row` rows that are near to one another.
+    """
+
+    first: Array
+    pairs: pl.DataFrame
+    floor: float
+    cut: int
+
+    def keep(self, threshold: float, groups: pl.Series | None = None) -> pl.DataFrame:
+        """Rows to drop as in `TextJoin.keep`, without another join."""
+        from tunewright.text.kernels_join import keep_greedily
+
+        if not self.floor <= threshold <= 1:
+            raise ValueError(f"threshold must be from the measured floor {self.floor} to 1, but got {threshold}")
+        pairs, first = self.pairs.filter(pl.col("jaccard") >= threshold), self.first
+        if groups is not None:
+            first = first_of_group(first, groups)
+            pairs = _spread(pairs, self.first, first, _codes(groups))
+        columns = (pairs[name].to_numpy() for name in ("left", "right", "jaccard"))
+        return _dropped(first, *keep_greedily(len(first), *columns))
+
+
+@dataclass(frozen=True)
+class Shingled:
+    """One stretch of rows: all shingles, repeats included; where each row's end; a 128-bit hash of each row's words."""
+
+    shingles: Array
+    stops: Array
+    same: Array
+
+
+def shingled(texts: pl.Series) -> Shingled:
+    """Cut rows into shingles, straight from their Arrow buffer; only rows with non-ASCII text pass through Python."""
+    from tunewright.text.kernels import shingle_rows
+
+    text, ends = _buffer(texts)
+    places = (texts.str.len_bytes() != texts.str.len_chars()).arg_true()
+    # One call for all rows: a line break joins them, which none has inside after this replacement and no later step makes or removes.
+    lines = texts.gather(places).str.replace_all("\n", " ", literal=True).str.replace_all("\r", " ", literal=True)
+    folded = re.sub(OTHER_SPACE, " ", _one_form("\n".join(lines.to_list())))
+    odd, odd_ends = _buffer(pl.Series(folded.split("\n") if len(places) else [], dtype=pl.String))
+    # A row has at most half as many words as bytes; memory that is never written to is never used.
+    room = np.empty(len(text) // 2 + len(odd) // 2 + 2 * len(texts) + 2, np.uint64)
+    stops, same = np.empty(len(texts), np.int64), np.empty((len(texts), 2), np.uint64)
+    shingle_rows(text, ends, odd, places.to_numpy().astype(np.int64), odd_ends, room, stops, same)
+    return Shingled(room[: stops[-1] if len(stops) else 0], stops, same)
+
+
+def ranked(part: Shingled, rows: Array, table: Array) -> tuple[Array, Array, Array]:
+    """(keys, shape, sketch) of `kernels.rank_shingles` for those of the stretch's rows that are True in `rows`."""
+    from tunewright.text.kernels import rank_shingles
+
+    shape, sketch = np.zeros((len(rows), 2), np.int64), np.zeros((len(rows), 4), np.uint64)
+    return part.shingles[: rank_shingles(part.shingles, part.stops, rows, table, shape, sketch)], shape, sketch
+
+
+def first_of_group(first: Array, groups: pl.Series) -> npt.NDArray[np.int64]:
+    """`first` within each group: the first row with the same words and the same group."""
+    frame = pl.DataFrame({"first": first, "group": _codes(groups)}).with_row_index("row")
+    return frame.select(pl.col("row").first().over("first", "group"))["row"].to_numpy().astype(np.int64)
 
 
 def keep_by_label(texts: pl.Series, labels: pl.Series, threshold: float) -> pl.DataFrame:
     """`TextJoin.keep` among rows of one label: a text that says nearly the same and means another is not a copy."""
-    rows = pl.DataFrame({"text": texts, "label": labels}).with_row_index("place")
-    found = [pl.DataFrame(schema=KEEP_SCHEMA)]
-    for part in rows.partition_by("label", maintain_order=True):
-        kept = TextJoin(part["text"]).keep(threshold)
-        found.append(kept.with_columns(row=part["place"].gather(kept["row"]), kept=part["place"].gather(kept["kept"])))
-    return pl.concat(found, how="vertical_relaxed").sort("row")
+    return TextJoin(texts).keep(threshold, labels)
 
 
 def clusters(rows: int, left: Array, right: Array) -> npt.NDArray[np.int64]:
@@ -138,6 +230,33 @@ def clusters(rows: int, left: Array, right: Array) -> npt.NDArray[np.int64]:
     return np.argsort(np.argsort(first))[inverse].astype(np.int64)
 
 
+def _codes(groups: pl.Series) -> npt.NDArray[np.uint64]:
+    """A number for each value: where it occurs first."""
+    frame = pl.DataFrame({"group": groups}).with_row_index("row")
+    return frame.select(pl.col("row").first().over("group"))["row"].to_numpy().astype(np.uint64)
+
+
+def _dropped(first: Array, partner: Array, nearness: Array) -> pl.DataFrame:
+    """The rows that go: those with another row as partner, and what repeats them word for word."""
+    copies = np.flatnonzero(first != np.arange(len(first)))
+    partner[copies], nearness[copies] = partner[first[copies]], nearness[first[copies]]
+    rows = np.flatnonzero(partner != np.arange(len(first)))
+    return pl.DataFrame([rows, partner[rows], nearness[rows]], schema=["row", "kept", "jaccard"]).cast(KEEP_SCHEMA)
+
+
+def _spread(pairs: pl.DataFrame, first: Array, first_in_group: Array, group: Array) -> pl.DataFrame:
+    """Pairs of texts as pairs of rows: one for each group that both texts occur in."""
+    rows = np.flatnonzero(first_in_group == np.arange(len(first)))
+    held = pl.DataFrame({"text": first[rows], "group": group[rows], "row": rows}).cast({"text": pl.UInt32, "row": pl.UInt32})
+    both = pairs.join(held, left_on="left", right_on="text").join(held, left_on=["right", "group"], right_on=["text", "group"])
+    lower, upper = pl.min_horizontal("row", "row_right"), pl.max_horizontal("row", "row_right")
+    return both.select(left=lower, right=upper, jaccard="jaccard").sort("right", "left")
+
+
+def _power_of_two(least: int) -> int:
+    return 1 << max(4, (least - 1).bit_length())
+
+
 def _chunks(sizes: pl.Series) -> list[tuple[int, int]]:
     """Cut the rows into stretches of about `CHUNK_BYTES`."""
     number = np.cumsum(sizes.to_numpy(), dtype=np.int64) // CHUNK_BYTES
@@ -145,17 +264,11 @@ def _chunks(sizes: pl.Series) -> list[tuple[int, int]]:
     return list(pairwise(edges))
 
 
-def _bytes(texts: pl.Series) -> tuple[Array, Array]:
-    """One buffer of all rows, a space after each, and where each ends. Only rows with non-ASCII text pass through Python."""
-    rows = texts.cast(pl.Binary).to_list()
-    for index in (texts.str.len_bytes() != texts.str.len_chars()).arg_true().to_list():
-        rows[index] = normalise(texts[index]).encode()
-    ends = np.cumsum(np.fromiter(map(len, rows), np.int64, len(rows)) + 1)
-    return np.frombuffer(b" ".join([*rows, b""]), np.uint8), ends
-
-
-def _first_with_same(words: Array, real: Array) -> npt.NDArray[np.int64]:
-    """For each row the first row with the same 128-bit hash of its words; a row without words only equals itself."""
-    rows = np.arange(len(words))
-    frame = pl.DataFrame({"low": words[:, 0], "high": words[:, 1], "alone": np.where(real, 0, rows), "row": rows})
-    return frame.select(pl.col("row").first().over("low", "high", "alone"))["row"].to_numpy().astype(np.int64)
+def _buffer(texts: pl.Series) -> tuple[Array, Array]:
+    """The bytes of all rows end to end, shown as the eight bytes from each byte on, and where each row ends."""
+    padded = pl.concat([texts, pl.Series([" " * 8], dtype=pl.String)]).rechunk()
+    arrow = padded.to_arrow(compat_level=pl.CompatLevel.oldest())
+    ends = np.frombuffer(arrow.buffers()[1], np.int64)[: len(padded)] if arrow.offset == 0 else None
+    assert ends is not None
+    text = np.ndarray(int(ends[-1]) + 1, np.uint64, arrow.buffers()[2], strides=(1,))
+    return text, ends[1:]
