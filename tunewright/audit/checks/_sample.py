@@ -21,6 +21,7 @@ from tunewright.text.repair import empty
 
 QUICK_SAMPLE, QUICK_FOLDS = 20_000, 3
 SPACE_SAMPLE = 10_000
+LONGEST = 800  # characters that a vector is made from
 TOPICS = 64  # dimensions of the vectors without word embeddings
 Model = Literal["wordllama", "minilm", "words"]
 Value = TypeVar("Value")
@@ -89,7 +90,7 @@ def _space(rows: pl.DataFrame, sample: int, model: Model) -> Space:
     chosen = sample_of(rows, sample)
     said = content(chosen).fill_null("")
     full = ~said.to_frame("said").select(empty(pl.col("said"))).to_series()
-    chosen, said = chosen.filter(full), said.filter(full).str.head(2_000)
+    chosen, said = chosen.filter(full), said.filter(full).str.head(LONGEST)
     return Space(chosen, said, vectors(said, model))
 
 
