@@ -11,6 +11,7 @@ from __future__ import annotations
 import pkgutil
 from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -28,6 +29,7 @@ FOLDERS = {
     "baselines": "tunewright.evaluate.baselines",
     "explainers": "tunewright.explain.methods",
 }
+FILE: dict[str, Any] = {"format": "file"}  # json_schema_extra of a setting that names a file, relative to the recipe
 
 
 class Part(Settings):
@@ -89,6 +91,20 @@ def part_problems(kind: str, spec: Any, place: Place) -> list[tuple[Place, str]]
     except ValidationError as error:
         return problems_of(error, part, place)
     return []
+
+
+def files_of(part: type[Part]) -> list[str]:
+    """The settings of `part` that name a file: their `Field` has `json_schema_extra=FILE`."""
+    return [name for name, field in part.model_fields.items() if field.json_schema_extra == FILE]
+
+
+def with_resolved_files(kind: str, spec: Any, folder: Path) -> Any:
+    """`spec` with the files that it names taken relative to `folder`; a spec that is wrong stays as it is."""
+    name, values = _split(spec)
+    if not isinstance(spec, Mapping) or part_problems(kind, spec, ()):
+        return spec
+    named = {one: str((folder / values[one]).resolve()) for one in files_of(load(kind, name)) if isinstance(values.get(one), str)}
+    return {**spec, **named}
 
 
 def build(kind: str, spec: str | Mapping[str, Any]) -> Any:

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_serializer, field_validator, model_validator
 
 from tunewright.core.errors import RecipeError
-from tunewright.core.plugins import FOLDERS, part_problems
+from tunewright.core.plugins import FOLDERS, part_problems, with_resolved_files
 from tunewright.core.settings import Place, Settings, problems_of, show_place
+from tunewright.core.urls import absolute, masked
 
 PartSpec = str | dict[str, Any]
 
@@ -44,6 +45,11 @@ class DataSettings(Settings):
     max_line_bytes: int = Field(64 * 2**20, ge=1024, description="a longer record goes to quarantine, so that memory stays bounded")
     encoding: str = Field("utf-8", description="of csv and json files; a file with a byte order mark is recognised; auto guesses")
     instruction: str | None = Field(None, description="what the model is told before the text; the default names the labels")
+
+    @field_serializer("path")
+    def _without_secrets(self, path: str | list[str]) -> str | list[str]:
+        """What is written to disk holds no password; `${NAME}` in a URL is kept."""
+        return masked(path) if isinstance(path, str) else [masked(one) for one in path]
 
 
 class ComputeSettings(Settings):
@@ -220,12 +226,11 @@ class Recipe(Settings):
         if found or recipe is None:
             raise RecipeError(source, [_show(place, message, lines or {}) for place, message in found])
         paths = [recipe.data.path] if isinstance(recipe.data.path, str) else recipe.data.path
-        resolved = [one if _URL.match(one) else str((folder / one).resolve()) for one in paths]
+        resolved = [absolute(one, folder) for one in paths]
         path = resolved if isinstance(recipe.data.path, list) else resolved[0]
-        return recipe.model_copy(update={"data": recipe.data.model_copy(update={"path": path})})
-
-
-_URL = re.compile(r"[a-z][a-z0-9+]+:")  # duckdb:, postgresql://...; a drive letter has one character
+        steps = [with_resolved_files("steps", spec, folder) for spec in recipe.prepare.steps]
+        updates = {"data": recipe.data.model_copy(update={"path": path}), "prepare": recipe.prepare.model_copy(update={"steps": steps})}
+        return recipe.model_copy(update=updates)
 
 
 def _part_specs(values: Mapping[str, Any]) -> list[tuple[str, Place, Any]]:

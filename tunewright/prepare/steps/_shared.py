@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from tunewright.core.parts import StepResult
+from tunewright.core.rows import content
 
 
 def change(rows: pl.DataFrame, action: str, reason: str | pl.Expr, detail: str | pl.Expr = "") -> pl.DataFrame:
@@ -18,3 +19,14 @@ def drop(rows: pl.DataFrame, wrong: pl.Expr | pl.Series, reason: str, detail: st
     marked = rows.with_columns(__wrong=wrong)
     left = change(marked.filter("__wrong"), "dropped", reason, detail)
     return StepResult(marked.filter(~pl.col("__wrong")).drop("__wrong"), left)
+
+
+def unchanged(rows: pl.DataFrame) -> StepResult:
+    """Nothing to do for rows of this kind."""
+    return StepResult(rows, change(rows.clear(), "fixed", ""))
+
+
+def judged_on(rows: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
+    """(what duplicates are told by, what must be equal besides): text and label; text with answer; and the rejected answer too."""
+    other = next((name for name in ("label", "rejected") if name in rows.columns), None)
+    return content(rows), (rows[other] if other else pl.repeat("", len(rows), dtype=pl.String, eager=True)).alias("label")

@@ -1,4 +1,4 @@
-"""Drop rows in which there is nothing to read."""
+"""Drop rows in which there is nothing to read, or nothing to learn."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from tunewright.text.repair import empty
 
 
 class DropEmpty(Step):
-    """Drops rows without visible text. Reason: empty_text."""
+    """Drops rows without visible text or answer. Reasons: empty_text, empty_answer, empty_rejected."""
 
     def run(self, rows: pl.DataFrame, look: Look) -> StepResult:
-        return drop(rows, empty(pl.col("text")), "empty_text")
+        told = []
+        for name in (one for one in ("text", "answer", "rejected") if one in rows.columns):
+            done = drop(rows, empty(pl.col(name)), f"empty_{name}")
+            rows = done.rows
+            told.append(done.changes)
+        return StepResult(rows, pl.concat(told))
