@@ -41,8 +41,8 @@ from tunewright.tune.trial import Trial, attempt_all, kind_of
 ALPHA = 0.05
 SENTENCES = {
     "raw": "preparing the rows",
-    "random": "preparing, against as many random raw rows",
-    "random_curate": "curating, against as many random rows",
+    "random": "preparing, against as many random raw rows,",
+    "random_curate": "curating, against as many random rows,",
 }
 MEANING = {
     "raw": "rows as they were read",
@@ -71,9 +71,8 @@ class Proof:
     def summary(self) -> list[str]:
         one = self.document
         test, metric = one["test"], one["metric"]
-        lines = [
-            f"{one['system']}, {one['steps']} steps, {one['seeds']} seeds, {test['rows']} test rows in {test['groups']} groups ({metric})"
-        ]
+        steps = f"{one['steps']} steps, " if one["steps"] else ""
+        lines = [f"{one['system']}, {steps}{one['seeds']} seeds, {test['rows']} test rows in {test['groups']} groups ({metric})"]
         for arm in one["arms"]:
             scores = ", ".join(f"{score:.3f}" for score in arm["scores"])
             lines.append(f"  {arm['name']:<16} {arm['rows']:>7,} rows   {metric} {arm['mean']:.3f}   (seeds: {scores})")

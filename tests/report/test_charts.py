@@ -32,6 +32,11 @@ def test_tick_labels_keep_the_digits_that_tell_them_apart() -> None:
     assert [Scale.around([0, 30], 3).label(tick) for tick in Scale.around([0, 30], 3).ticks] == ["0", "10", "20", "30"]
 
 
+def test_values_that_differ_by_rounding_alone_still_give_a_scale() -> None:
+    scale = Scale.around([1.0, 1.0 + 1e-12])
+    assert scale.at(1.0) < scale.at(2.0)
+
+
 def test_nothing_to_draw_still_gives_a_scale() -> None:
     assert Scale.around([None, float("nan")]).ticks[0] == 0.0
 

@@ -67,6 +67,7 @@ def _audit(summary: Json) -> Json:
     return {
         **summary,
         "by": {severity: some for severity, some in by.items() if some},
+        "serious": [one for severity, some in by.items() if severity != "info" for one in some],
         "found": [one for some in by.values() for one in some],
         "clean": [one["name"] for one in checks if not one["counts"]],
         "total": sum(one["total"] for one in checks),

@@ -60,10 +60,11 @@ class Trial:
 
 
 def attempt_all(word: str, trials: list[Trial], executor: LocalExecutor, report: Report) -> None:
-    """Do those of `trials` that are not done, two side by side where there are two cores; say first how long it will take.
-    All of them write into one folder, which holds what the frozen layers say until the end."""
+    """Do those of `trials` that are not done, techniques two side by side where there are two cores; say first how long it will
+    take. All of them write into one folder, which holds what the frozen layers say until the end."""
     missing = [one for one in trials if one.done() is None]
-    workers = min(2, cores(), max(1, len(missing)))
+    trains = any(kind_of(_name(one.spec)) == "techniques" for one in missing)
+    workers = min(2, cores(), len(missing)) if trains else 1
     if missing:
         longest = max(missing, key=lambda one: one.steps)
         seconds = max(executor.map(estimate, [longest] * workers, workers=workers)) * len(missing) / workers
