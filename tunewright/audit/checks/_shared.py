@@ -1,4 +1,4 @@
-"""What several checks need of the same rows, made once: the duplicate join, sizes; and excerpts."""
+"""What several checks need of the same rows, made once: the duplicate join, an order to sample in; and excerpts."""
 
 from __future__ import annotations
 
@@ -59,6 +59,25 @@ def joined(rows: pl.DataFrame) -> TextJoin:
         return TextJoin(content(rows))
 
     return once(rows, "joined", make)
+
+
+def sampled(rows: pl.DataFrame, number: int, wanted: pl.Expr | None = None) -> pl.DataFrame:
+    """`number` rows for which `wanted` holds, as good as drawn, in the order of the rows.
+
+    They are those whose ids come first in an order that no one chose (of their hashes), so a row that is looked at today is looked
+    at tomorrow, whatever the other rows are and however they are sorted. `wanted` is tried on as many rows as it takes.
+    """
+    if len(rows) <= number:
+        return rows if wanted is None else rows.filter(wanted)
+    order = once(rows, "order", lambda rows: rows["row_id"].hash(17).arg_sort())
+    if wanted is None:
+        return rows[order[:number].sort()]
+    found, start, stretch = [rows.clear()], 0, 2 * number
+    while start < len(rows) and sum(map(len, found)) < number:
+        places = order[start : start + stretch]
+        found.append(rows[places].with_columns(__place=places).filter(wanted))
+        start, stretch = start + stretch, 2 * stretch
+    return pl.concat(found, how="diagonal").head(number).sort("__place").drop("__place")
 
 
 def excerpt(text: str = "text") -> pl.Expr:

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import polars as pl
 from pydantic import Field
 
-from tunewright.audit.checks._shared import excerpt
+from tunewright.audit.checks._shared import excerpt, sampled
 from tunewright.core.parts import Check, Look
 from tunewright.text.language import identify
 from tunewright.text.repair import TAG
@@ -19,18 +19,16 @@ class Language(Check):
     severity: ClassVar[str] = "info"
     scope: ClassVar[Literal["row", "all"]] = "all"
     measured_by: ClassVar[tuple[str, ...]] = ("sample", "min_characters")
-    sample: int = Field(5_000, ge=1, description="rows looked at, at most")
+    sample: int = Field(20_000, ge=1, description="rows looked at, at most")
     min_characters: int = Field(40, ge=1, description="shorter texts are not judged")
     probability: float = Field(0.8, gt=0, le=1, description="how sure the identification must be")
     main: float = Field(0.8, gt=0, le=1, description="share of the commonest language below which rows count as mixed")
 
     def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         words = pl.col("text").fill_null("").str.replace_all(TAG, " ").str.replace_all(r"\S*(?:://|@)\S*", " ")
-        long = words.str.len_chars() >= self.min_characters
-        looked = rows.filter(long).select("row_id", "text", words=words)
-        looked = looked.sample(min(self.sample, len(looked)), seed=0)
-        known = pl.DataFrame(identify(looked["words"]), schema={"code": pl.String, "score": pl.Float64}, orient="row")
-        return looked.select("row_id", evidence=excerpt()).hstack(known)
+        long = (pl.col("text").str.len_bytes() >= self.min_characters) & (words.str.len_chars() >= self.min_characters)
+        looked = sampled(rows, self.sample, long).select("row_id", "text", words=words)
+        return looked.select("row_id", evidence=excerpt()).hstack(identify(looked["words"]))
 
     def decide(self, measures: pl.DataFrame, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         counts = measures["code"].value_counts().sort("count", "code", descending=[True, False]).rows()
@@ -39,10 +37,10 @@ class Language(Check):
         if counts[0][1] < self.main * len(measures):
             several = ", ".join(f"{code} {number / len(measures):.0%}" for code, number in counts[:5])
             return pl.DataFrame({"evidence": f"several languages: {several} of {len(measures):,} rows looked at"})
-        odd = measures.filter((pl.col("code") != counts[0][0]) & (pl.col("score") >= self.probability))
+        odd = measures.filter((pl.col("code") != counts[0][0]) & (pl.col("probability") >= self.probability))
         return odd.select(
             "row_id",
-            "score",
+            score="probability",
             evidence=pl.format("{}: {}", pl.col("code").replace("zxx", "no language"), "evidence"),
             suggested_fix=pl.lit("review"),
         )
