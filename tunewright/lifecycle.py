@@ -29,8 +29,9 @@ from typing import Any
 from tunewright import __version__, sources
 from tunewright.core.errors import RunError
 from tunewright.core.executor import executor_for
-from tunewright.core.files import fingerprint, read_json, write_json, write_text
+from tunewright.core.files import fingerprint, read_json, sha256_file, write_json, write_text
 from tunewright.core.ledger import Ledger
+from tunewright.core.plugins import build
 from tunewright.core.progress import Report
 from tunewright.core.recipe import Recipe
 from tunewright.core.run import Context, PeakMemory, Run, cpu_seconds
@@ -174,7 +175,16 @@ def _inputs(stage: Stage, context: Context) -> str:
         if earlier is None:
             raise RunError(f"{stage.name} needs the results of {NAMES[index - 1]} in {context.run.directory}. Run that stage first.")
         before = earlier["inputs"]
-    return fingerprint([__version__, settings, before])
+    return fingerprint([__version__, settings, before, *_files_read(stage, context)])
+
+
+def _files_read(stage: Stage, context: Context) -> list[str]:
+    """Hashes of files that steps read besides the rows: labels to apply, review logs."""
+    if stage.name != "prepare":
+        return []
+    steps = [build("steps", spec) for spec in context.recipe.prepare.steps]
+    files = [file for step in steps for file in step.reads(context.run.directory)]
+    return [sha256_file(file) if file.is_file() else "missing" for file in files]
 
 
 def _make_room(stage: Stage, run: Run, inputs: str, finished: bool) -> bool:
