@@ -121,9 +121,3 @@ def _decision(values: dict[str, Any]) -> Decision:
     if values["action"] not in ACTIONS:
         raise ValueError(f"unknown action {values['action']!r}")
     return Decision(**{key: value for key, value in values.items() if key in _KEYS})
-
-
-def latest(decisions: list[Decision]) -> list[Decision]:
-    """The last decision of each person about each row and question."""
-    found = {(one.row_id, one.by, one.check if one.action == "judge" else None): one for one in decisions}
-    return list(found.values())
