@@ -3,13 +3,14 @@
     mend("encoding", pl.Series(["itâ€™s &amp; more"]))    ->  "it’s &amp; more"
     mend("html_entities", ...)                            ->  "it’s & more"
 
-Only rows in which a pattern finds something suspicious pass through Python; ftfy sees only rows with non-ASCII text.
+Only rows in which a pattern finds something suspicious are touched at all; ftfy sees those that its own pattern finds broken.
 """
 
 from __future__ import annotations
 
 import html
 import re
+from collections.abc import Callable
 from functools import cache
 from html.entities import html5
 from typing import Any, Literal
@@ -29,26 +30,29 @@ CONTROL = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff\u200b\u2060]"
 # Thai, Lao, Tibetan, Burmese, Khmer, kana, bopomofo, CJK ideographs with their extensions: written without spaces.
 UNSPACED = "\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u312f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 LOST = "\N{REPLACEMENT CHARACTER}"
-
-
+UNTIDY = r"^\s|\s$|\s\s|[^\S\n ]"
 PARTLY = 0.3
 
 
 def empty(text: pl.Expr) -> pl.Expr:
     """True where there is no text, or only white space, control and invisible formatting characters."""
-    return text.str.replace_all(r"[\s\p{Z}\p{C}]+", "").fill_null("") == ""
+    return ~text.str.contains(r"[^\s\p{Z}\p{C}]").fill_null(False)
 
 
 def mend(repair: Repair, texts: pl.Series) -> pl.Series:
     """`texts` with one kind of damage mended; nulls stay null."""
     if repair == "encoding":
-        return _through_python(texts, non_ascii(texts), lambda text: decode_again(text)[0])
+        return _through_python(texts, looks_broken(texts), lambda text: decode_again(text)[0])
     if repair == "html_entities":
-        return _through_python(texts, texts.str.contains(ENTITY), lambda text: unescape(unescape(text)))
+        return _through_python(texts, contains(texts, "&", ENTITY), lambda text: unescape(unescape(text)))
     if repair == "html_tags":
-        return texts.str.replace_all(TAG, " ")
+        return _where(contains(texts, "<", TAG), texts, lambda some: some.str.replace_all(TAG, " "))
     if repair == "control_characters":
-        return texts.str.replace_all(CONTROL, "")
+        return _where(texts.str.contains(CONTROL), texts, lambda some: some.str.replace_all(CONTROL, ""))
+    return _where(texts.str.contains(UNTIDY), texts, _tidy)
+
+
+def _tidy(texts: pl.Series) -> pl.Series:
     return texts.str.replace_all(r"[^\S\n]+", " ").str.replace_all(r" ?\n ?", "\n").str.replace_all(r"\n{3,}", "\n\n").str.strip_chars()
 
 
@@ -87,6 +91,31 @@ def non_ascii(texts: pl.Series) -> pl.Series:
     return texts.str.len_bytes() != texts.str.len_chars()
 
 
+def contains(texts: pl.Series, mark: str, pattern: str) -> pl.Series:
+    """Where `pattern` matches; it needs the character `mark`, for which all rows can be searched in no time."""
+    found = texts.str.contains(mark, literal=True).fill_null(False)
+    return found.scatter(places := found.arg_true(), texts.gather(places).str.contains(pattern))
+
+
+def looks_broken(texts: pl.Series) -> pl.Series:
+    """Where ftfy suspects mojibake (its `is_bad`, for a column at a time); it changes no other text."""
+    found = non_ascii(texts).fill_null(False)
+    return found.scatter(places := found.arg_true(), texts.gather(places).str.contains(_badness()))
+
+
+@cache
+def _badness() -> str:
+    """ftfy's pattern without the blanks and remarks that it is written with, in the dialect of Polars."""
+    pattern = require("ftfy.badness", "audit").BADNESS_RE.pattern
+    plain = []
+    for token in re.findall(r"\[(?:\\.|[^]])*]|\\.|#[^\n]*|.", pattern, re.DOTALL):
+        if token[0] == "[":
+            plain.append("[" + re.sub(r"([\[&~])", r"\\\1", token[1:]))
+        elif not token.isspace() and token[0] != "#":
+            plain.append({r"\w": r"[\w\p{N}]", r"\s": r"[\s\x1c-\x1f]"}.get(token, token))
+    return "".join(plain)
+
+
 @cache
 def _settings() -> Any:
     return require("ftfy", "audit").TextFixerConfig(
@@ -101,9 +130,11 @@ def _settings() -> Any:
     )
 
 
+def _where(wanted: pl.Series, texts: pl.Series, fix: Callable[[pl.Series], pl.Series]) -> pl.Series:
+    """`texts` with the wanted ones replaced by what `fix` makes of them."""
+    places = wanted.fill_null(False).arg_true()
+    return texts if places.is_empty() else texts.clone().scatter(places, fix(texts.gather(places)))
+
+
 def _through_python(texts: pl.Series, suspicious: pl.Series, fix: Any) -> pl.Series:
-    places = suspicious.fill_null(False).arg_true()
-    if places.is_empty():
-        return texts
-    fixed = pl.Series([fix(text) for text in texts.gather(places).to_list()], dtype=pl.String)
-    return texts.clone().scatter(places, fixed)
+    return _where(suspicious, texts, lambda some: pl.Series([fix(text) for text in some.to_list()], dtype=pl.String))

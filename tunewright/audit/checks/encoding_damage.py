@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from tunewright.core.parts import Check, Look
-from tunewright.text.repair import LOST, changed_part, decode_again, non_ascii
+from tunewright.text.repair import LOST, changed_part, decode_again, looks_broken
 
 
 class EncodingDamage(Check):
@@ -13,7 +13,8 @@ class EncodingDamage(Check):
 
     def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         found = []
-        for row_id, text in rows.filter(non_ascii(rows["text"])).select("row_id", "text").iter_rows():
+        suspicious = rows.filter(looks_broken(rows["text"]) | rows["text"].str.contains(LOST, literal=True))
+        for row_id, text in suspicious.select("row_id", "text").iter_rows():
             fixed, steps = decode_again(text)
             if fixed != text:
                 start, end, shown = changed_part(text, fixed)

@@ -7,7 +7,7 @@ import re
 import polars as pl
 
 from tunewright.core.parts import Check, Look
-from tunewright.text.repair import ENTITY, TAG, unescape
+from tunewright.text.repair import ENTITY, TAG, contains, unescape
 
 
 class HtmlRemnants(Check):
@@ -16,7 +16,7 @@ class HtmlRemnants(Check):
     def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         found = []
         pattern, tag = re.compile(f"{TAG}|{ENTITY}"), re.compile(TAG)
-        suspicious = rows.filter(pl.col("text").str.contains(f"{TAG}|{ENTITY}"))
+        suspicious = rows.filter(contains(rows["text"], "<", TAG) | contains(rows["text"], "&", ENTITY))
         for row_id, text in suspicious.select("row_id", "text").iter_rows():
             matches = [one for one in pattern.finditer(text) if one[0][0] == "<" or unescape(one[0]) != one[0]]
             if not matches:

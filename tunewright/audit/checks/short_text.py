@@ -12,6 +12,7 @@ from tunewright.core.parts import Check, Look
 from tunewright.text.repair import UNSPACED, empty
 
 MOST_WORDS, MOST_BYTES = 10, 1_000  # what is measured, so that the threshold can move
+FEW = rf"^\s*(?:\S+\s*){{0,{MOST_WORDS}}}$"  # says no at the eleventh word, without reading on
 
 
 class ShortText(Check):
@@ -22,8 +23,8 @@ class ShortText(Check):
 
     def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         words = pl.col("text").str.count_matches(rf"[{UNSPACED}]|[^\s{UNSPACED}]+")
-        few = rows.filter(pl.col("text").str.len_bytes() <= MOST_BYTES)
-        return few.select("row_id", "text", words=words).filter((pl.col("words") <= MOST_WORDS) & ~empty(pl.col("text")))
+        few = rows.filter(pl.col("text").str.contains(FEW) & (pl.col("text").str.len_bytes() <= MOST_BYTES))
+        return few.select("row_id", "text", words=words).filter(pl.col("words").is_between(1, MOST_WORDS) & ~empty(pl.col("text")))
 
     def decide(self, measures: pl.DataFrame, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         return measures.filter(pl.col("words") < self.min_words).select(
