@@ -165,14 +165,17 @@ def _train_steps(recipe: Recipe) -> list[str]:
     return list(dict.fromkeys(step.part_name() for step in steps if step.scope == "train"))
 
 
-def _without(context: Context, name: str) -> pl.DataFrame:
-    """Training rows as they would be without the step `name`, from the same rows by the same split."""
+def _without(context: Context, step: str) -> pl.DataFrame:
+    """Training rows as they would be without `step`, from the same rows by the same split."""
     prepare = context.recipe.prepare
-    steps = [spec for spec in prepare.steps if build("steps", spec).part_name() != name]
+    steps = [spec for spec in prepare.steps if build("steps", spec).part_name() != step]
     recipe = context.recipe.model_copy(update={"prepare": prepare.model_copy(update={"steps": steps})})
-    run = Run(context.run.path("proof", f"without_{name}"))
+    run = Run(context.run.path("proof", f"without_{step}"))
     shutil.rmtree(run.directory, ignore_errors=True)
-    shutil.copytree(context.run.path("audit"), run.path("audit"))
+    for name in ("audit", "review"):  # what steps read
+        if (source := context.run.path(name)).exists():
+            run.directory.mkdir(parents=True, exist_ok=True)
+            run.path(name).symlink_to(source.resolve())
     from tunewright import prepare as stage
 
     stage.run(replace(context, recipe=recipe, run=run, ledger=Ledger(run.path("ledger.parquet"))))

@@ -61,6 +61,7 @@ class PrepareResult:
 def run(context: Context) -> PrepareResult:
     """The stage: steps, groups, split, steps for training rows, seal."""
     from tunewright.prepare.apply import Bench, build_steps
+    from tunewright.prepare.curation import unproven
     from tunewright.prepare.split import SPLITS
     from tunewright.prepare.split_by import split_rows
     from tunewright.text.groups import leak_groups
@@ -83,7 +84,7 @@ def run(context: Context) -> PrepareResult:
     write_parquet(where.path("prepare", "dropped.parquet"), bench.gone("dropped"))
     write_parquet(where.path("prepare", "quarantine.parquet"), bench.gone("quarantined"))
     write_parquet(where.path("prepare", "changes.parquet"), pl.concat(bench.lines))
-    result = _result(parts, len(came_in), bench, split.notes)
+    result = _result(parts, len(came_in), bench, [*split.notes, *unproven(bench.steps, where)])
     write_json(where.path("prepare", "summary.json"), asdict(result) | {"split": recipe.prepare.split.model_dump()})
     ledger.close("prepare", came_in["row_id"], pl.concat([part["row_id"] for part in parts.values()]))
     return result

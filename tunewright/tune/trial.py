@@ -22,7 +22,7 @@ import numpy as np
 import polars as pl
 
 from tunewright.core.errors import RecipeError
-from tunewright.core.executor import LocalExecutor, cores
+from tunewright.core.executor import Executor, LocalExecutor, cores
 from tunewright.core.files import read_parquet, write_parquet
 from tunewright.core.parts import Baseline, Look
 from tunewright.core.plugins import build, names
@@ -59,7 +59,7 @@ class Trial:
         return None if found.is_empty() or found["fingerprint"][0] != self.fingerprint else found
 
 
-def attempt_all(word: str, trials: list[Trial], executor: LocalExecutor, report: Report) -> None:
+def attempt_all(word: str, trials: list[Trial], executor: Executor, report: Report) -> None:
     """Do those of `trials` that are not done, techniques two side by side where there are two cores; say first how long it will
     take. All of them write into one folder, which holds what the frozen layers say until the end."""
     missing = [one for one in trials if one.done() is None]
