@@ -123,7 +123,8 @@ def _examine_recipe(recipe: Recipe, show_mask: int) -> tuple[dict[str, Any], lis
 
 def _mask_lines(form: Any, encoded: Any, label: str, index: int) -> list[str]:
     """A row's tokens; those that the loss looks at stand in [[ ]]."""
-    prompt = form.tokenizer.decode(encoded.prefix + encoded.bodies[index])
-    answer = "".join(f"[[{form.tokenizer.decode([token])}]]" for token in form.answer(label))
-    learnt, seen = len(form.answer(label)), len(encoded.prefix) + len(encoded.bodies[index])
-    return [f"row {index + 1}: {seen} tokens are read, {learnt} are learnt, marked [[ ]]", prompt + answer]
+    from tunewright.models.contract import shown
+
+    prompt, answer = encoded.prefix + encoded.bodies[index], form.answer(label)
+    title = f"row {index + 1}: {len(prompt)} tokens are read, {len(answer)} are learnt, marked [[ ]]"
+    return [title, shown(form.tokenizer, prompt + answer, [0] * len(prompt) + [1] * len(answer))]

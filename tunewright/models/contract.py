@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import zip_longest
+from itertools import groupby, zip_longest
 from typing import Any
 
 from tunewright.models.chat import ChatFormat
@@ -23,6 +23,15 @@ def make_contract(fmt: ChatFormat, texts: Sequence[str], labels: Sequence[str]) 
         mask = [0] * (len(ids) - len(answer)) + [1] * len(answer)
         rows.append({"text": text, "label": label, "ids": ids, "mask": mask} | shown)
     return {"format": fmt.settings(), "end_token": {"id": fmt.end, "text": fmt.tokenizer.decode([fmt.end])}, "rows": rows}
+
+
+def shown(tokenizer: Any, ids: Sequence[int], mask: Sequence[int]) -> str:
+    """The text of tokens; each that the loss looks at stands in [[ ]]."""
+    pieces = []
+    for learnt, part in groupby(zip(ids, mask, strict=True), key=lambda one: one[1]):
+        tokens = [token for token, _ in part]
+        pieces += [f"[[{tokenizer.decode([token])}]]" for token in tokens] if learnt else [tokenizer.decode(tokens)]
+    return "".join(pieces)
 
 
 def check(contract: dict[str, Any], tokenizer: Any) -> str | None:
