@@ -8,6 +8,7 @@ import pytest
 
 from tunewright.core import plugins
 from tunewright.core.parts import Check, Look
+from tunewright.testing.rows import shaped
 
 CleanRows = Callable[[int], pl.DataFrame]
 Rows = Callable[[list[str | None], list[str]], pl.DataFrame]
@@ -16,7 +17,7 @@ LONG = "one word after the other goes on and on " * 40
 
 def found_by(name: str, rows: pl.DataFrame, look: Look, **settings: object) -> pl.DataFrame:
     check: Check = plugins.build("checks", {"name": name, **settings})
-    found = check.run(rows, look)
+    found = check.run(shaped(rows, check.needs), look)
     return found if len(found.columns) else pl.DataFrame(schema={"row_id": pl.String, "evidence": pl.String})
 
 

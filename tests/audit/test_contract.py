@@ -12,6 +12,7 @@ from tunewright.core import plugins
 from tunewright.core.finding import FINDING_SCHEMA, SEVERITIES
 from tunewright.core.parts import Look
 from tunewright.core.rows import QUARANTINE_SCHEMA, ReadResult
+from tunewright.testing.rows import shaped
 
 Rows = Callable[[list[str | None], list[str]], pl.DataFrame]
 NAMES = plugins.names("checks")
@@ -35,6 +36,7 @@ ODD: list[str | None] = [
 
 
 def findings_of(name: str, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
+    rows = shaped(rows, plugins.load("checks", name).needs)
     audit = look.recipe.audit.model_copy(update={"checks": [name]})
     read = ReadResult(rows, rows.clear(), pl.DataFrame(schema=QUARANTINE_SCHEMA))
     result = audit_rows(read, look.recipe.model_copy(update={"audit": audit}), look.report, look.executor)
