@@ -23,10 +23,10 @@ import polars as pl
 from tunewright.core.optional import require
 from tunewright.text.repair import UNSPACED, empty
 
-LONGEST = 2_000
+LONGEST = 1_000
 MOST_WORK = 800_000  # rows times classes: about two seconds
 FEW_CLASSES = 5  # up to here Newton's method is the faster solver
-WORD = rf"[{UNSPACED}]|[^\W{UNSPACED}]+|[^\w\s]+"
+WORD = rf"[{UNSPACED}]|[^\W{UNSPACED}]+(?:['’][^\W{UNSPACED}]+)*|[^\w\s]+"
 Ints = npt.NDArray[np.intp]
 Floats = npt.NDArray[np.float64]
 
