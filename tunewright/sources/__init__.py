@@ -11,10 +11,13 @@ No record is lost: rows + not_selected + quarantine = records.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from tunewright.core.errors import DataError
@@ -23,11 +26,15 @@ from tunewright.core.files import sha256_file
 from tunewright.core.recipe import DataSettings
 from tunewright.core.rows import ReadResult
 from tunewright.sources.build import Builder, check_columns
+from tunewright.sources.identity import digests_of
 from tunewright.sources.layout import SAMPLE, Choice, choose
-from tunewright.sources.places import Place, find
+from tunewright.sources.place import Place
+from tunewright.sources.places import Opened, open_data
 from tunewright.sources.table import Table
 
 __all__ = ["First", "fingerprint", "look", "read_batches", "read_columns", "read_rows"]
+
+_GROWING = ("json", "jsonl")  # a later record may bring a column
 
 
 @dataclass(frozen=True)
@@ -41,87 +48,108 @@ class First:
 
 def read_rows(data: DataSettings) -> ReadResult:
     """Read all of `data`. Raises `DataError` when nothing can be read: no file, no rows, no such column, broken throughout."""
-    parts = list(_parts(data, whole=True))
-    return joined(parts)
+    opened = open_data(data)
+    result = joined(list(_parts(opened, whole=True)))
+    return result if opened.rows is None else _sampled(result, opened.rows)
 
 
 def read_batches(data: DataSettings, batch_rows: int = 100_000) -> Iterator[ReadResult]:
     """The same rows as `read_rows`, in the same order, about `batch_rows` at a time, for data that does not fit in memory."""
+    opened = open_data(data)
+    if opened.rows is not None:
+        raise DataError(f"data.dataset: {data.dataset} asks for {opened.rows} sampled rows (num_samples), which cannot be read in batches.")
     waiting: list[ReadResult] = []
-    for part in _parts(data, whole=False):
+    for part in _parts(opened, whole=False):
         waiting.append(part)
         while sum(len(one.rows) for one in waiting) >= batch_rows:
             full = joined(waiting)
-            yield ReadResult(full.rows.head(batch_rows), full.not_selected, full.quarantine, full.layout, full.evidence)
-            rest = full.rows.slice(batch_rows)
-            waiting = (
-                [ReadResult(rest, full.not_selected.clear(), full.quarantine.clear(), full.layout, full.evidence)] if len(rest) else []
-            )
+            yield replace(full, rows=full.rows.head(batch_rows))
+            waiting = [
+                ReadResult(full.rows.slice(batch_rows), full.not_selected.clear(), full.quarantine.clear(), full.layout, full.evidence)
+            ]
     if waiting:
         yield joined(waiting)
 
 
 def joined(parts: Sequence[ReadResult]) -> ReadResult:
     """One result of several; a column that some do not have is null there."""
-    first = parts[0]
     frames = ([part.rows for part in parts], [part.not_selected for part in parts], [part.quarantine for part in parts])
     rows, rest, quarantine = (pl.concat(one, how="diagonal") if len(one) > 1 else one[0] for one in frames)
-    return ReadResult(rows, rest, quarantine, first.layout, first.evidence)
+    return ReadResult(rows, rest, quarantine, parts[0].layout, parts[0].evidence)
 
 
 def look(data: DataSettings, rows: int = SAMPLE) -> First:
     """The places, the first records with their own columns, and the layout that fits them."""
-    places = find(data)
-    table = _sample(places, data, rows)
-    return First(places, table.frame, choose(table, data))
+    opened = open_data(data)
+    table = _sample(opened, rows)
+    return First(opened.places, table.frame, choose(table, opened.data))
 
 
 def read_columns(path: str | Path) -> pl.DataFrame:
     """Every readable record with its own columns as text."""
-    data = DataSettings(path=str(path))
-    tables = [table.frame for place in find(data) for table in place.read(data)]
+    opened = open_data(DataSettings(path=str(path)))
+    tables = [table.frame for place in opened.places for table in place.read(opened.data)]
     columns: pl.DataFrame = pl.concat(tables, how="diagonal")
     return columns
 
 
 def fingerprint(data: DataSettings) -> str:
-    """Changes when what would be read changes: the bytes of files, the rows of a query."""
-    places = find(data)
+    """Changes when what would be read changes: the bytes of files, the rows of a query (whose order does not count)."""
+    opened = open_data(data)
+    places = opened.places
     if len(places) == 1 and places[0].format != "sql":
         return sha256_file(places[0].file)
-    return _fingerprint([[place.name, sha256_file(place.file)] for place in places])
+    return _fingerprint([[place.name, data.query, _content(place, opened.data)] for place in places])
 
 
-def _parts(data: DataSettings, whole: bool) -> Iterator[ReadResult]:
-    places = find(data)
-    choice = choose(_sample(places, data, SAMPLE), data)
+def _content(place: Place, data: DataSettings) -> str:
+    if place.format != "sql":
+        return sha256_file(place.file)
+    digests = [digests_of(table.frame) for table in place.read(data) if table.frame.width and len(table.lines)]
+    return sha256(np.sort(np.concatenate(digests)).tobytes() if digests else b"").hexdigest()
+
+
+def _sampled(result: ReadResult, rows: int) -> ReadResult:
+    """At most `rows` of the rows, chosen by their ids, so that the same are chosen whatever their order is."""
+    if len(result.rows) <= rows:
+        return result
+    rank = result.rows["row_id"].hash(seed=17).rank("ordinal")
+    left_out = result.rows.filter(rank > rows)
+    return replace(result, rows=result.rows.filter(rank <= rows), not_selected=pl.concat([result.not_selected, left_out], how="diagonal"))
+
+
+def _parts(opened: Opened, whole: bool) -> Iterator[ReadResult]:
+    data, places = opened.data, opened.places
+    choice = choose(_sample(opened, SAMPLE), data)
     required = tuple(choice.layout.required(data).values())
     builder = Builder(data, choice)
     for place in places:
+        tables: Iterable[Table] = place.read(data, required)
         if whole:
-            tables: list[Table] | None = list(place.read(data, required))
-            names = _names(tables or [])
+            tables = list(tables)
+            names = _names(tables)
+        elif place.format in _GROWING:
+            names, tables = _names(tables), place.read(data, required)
         else:
-            tables, names = None, _names(place.read(data, required))
-        bad = next((bad for table in tables or [] for bad in table.bad), None)
-        if not names and bad and bad.reason == "missing_field":
-            raise DataError(f"{place.path}, line {bad.line}: {bad.detail}. Set data.text and data.label to the right fields.")
-        if names or not bad:
-            check_columns(place, data, choice, names)
-        for table in tables if tables is not None else place.read(data, required):
+            first = next(iter(tables))
+            names, tables = first.frame.columns, chain([first], tables)
+        known = names or _names(place.read(data))  # no record has the required fields: say which there are
+        if known:
+            check_columns(place, data, choice, known)
+        for table in tables:
             yield builder.build(place, table.with_columns(names))
-    builder.check(places[0].path if len(places) == 1 else f"{len(places)} sources")
+    builder.check(places[0].shown if len(places) == 1 else f"{len(places)} sources")
 
 
-def _names(tables: Sequence[Table] | Iterator[Table]) -> list[str]:
+def _names(tables: Iterable[Table]) -> list[str]:
     return list(dict.fromkeys(name for table in tables for name in table.frame.columns))
 
 
-def _sample(places: Sequence[Place], data: DataSettings, rows: int) -> Table:
+def _sample(opened: Opened, rows: int) -> Table:
     """The first records, of the first place that has some."""
     empty = Table(pl.DataFrame(), pl.Series("line", [], dtype=pl.Int64))
-    for place in places:
-        for table in place.read(data):
+    for place in opened.places:
+        for table in place.read(opened.data):
             if len(table.lines):
                 return table.head(rows)
             empty = table if table.frame.width else empty

@@ -16,7 +16,7 @@ from tunewright.core.rows import QUARANTINE_SCHEMA, RESERVED, ReadResult
 from tunewright.core.settings import did_you_mean
 from tunewright.sources.identity import Identity
 from tunewright.sources.layout import DETAIL, REASON, Choice
-from tunewright.sources.places import Place
+from tunewright.sources.place import Place
 from tunewright.sources.table import RAW_LIMIT, Bad, Table
 
 _FRONT = ("row_id", "source", "line")
@@ -63,7 +63,7 @@ class Builder:
         if self.unreadable > _BAD_LIMIT * self.records and self._worst:
             place, worst = self._worst
             raise DataError(
-                f"{place.path if place.format != 'sql' else place.name}: {self.unreadable} of {self.records} records cannot be read, the first on line {worst.line}: "
+                f"{place.shown}: {self.unreadable} of {self.records} records cannot be read, the first on line {worst.line}: "
                 f"{worst.detail}. Check data.format and data.encoding; nothing was changed."
             )
         if self.selected == 0:
@@ -81,7 +81,7 @@ class Builder:
         if self.data.id is None:
             if not table.frame.width or not len(table.lines):
                 return pl.Series("row_id", [], dtype=pl.String)
-            return self._ids.of_frame(table.frame.drop(place.added, strict=False))
+            return self._ids.of_frame(table.frame.drop(table.added))
         ids = table.frame[self.data.id]
         known = pl.Series(list(self._given), dtype=pl.String) if self._given else pl.Series([], dtype=pl.String)
         for wrong, word in ((ids.is_null() | (ids == ""), "empty"), (ids.is_duplicated() | ids.is_in(known.implode()), "not unique")):
@@ -98,7 +98,7 @@ class Builder:
         """Our columns first, then the file's own that the layout has not used up; a name of ours gets an underscore."""
         used = set(self.choice.layout.uses(self.data).values()) - kept_columns(self.data)
         own = table.frame.drop(used, strict=False)
-        own = own.rename({name: f"{name}_" for name in own.columns if name in RESERVED})
+        own = own.rename(_apart(own.columns))
         ours = [converted[name] for name in _OURS if name in converted.columns]
         front = [ids, pl.Series("source", [place.name], dtype=pl.String).new_from_index(0, len(ids)), table.lines.alias("line")]
         return pl.DataFrame([*front, *ours]).hstack(own) if own.width and own.height else pl.DataFrame([*front, *ours, *own.get_columns()])
@@ -113,6 +113,18 @@ class Builder:
         ids = self._bad_ids.of_texts(pl.Series([f"{one.reason}:{one.raw}" for one in bad], dtype=pl.String))
         rows = [(row_id, place.name, one.line, one.reason, one.detail, one.raw) for row_id, one in zip(ids, bad, strict=True)]
         return pl.DataFrame(rows, schema=QUARANTINE_SCHEMA, orient="row")
+
+
+def _apart(own: Sequence[str]) -> dict[str, str]:
+    """New names for columns that have ours: with as many underscores as it takes to be like no other."""
+    found: dict[str, str] = {}
+    for name in own:
+        new = name
+        while new in RESERVED or (new != name and new in own):
+            new += "_"
+        if new != name:
+            found[name] = new
+    return found
 
 
 def kept_columns(data: DataSettings) -> set[str]:
@@ -131,7 +143,7 @@ def check_columns(place: Place, data: DataSettings, choice: Choice, columns: lis
     wanted |= {f"data.slices[{index}]": name for index, name in enumerate(data.slices)}
     wanted |= {"data.date": data.date} if data.date else {}
     wanted |= {f"data.where.{name}": name for name in data.where}
-    shown = place.name if place.format == "sql" else place.path
+    shown = place.shown
     missing = [
         f"{key}: there is no column {name!r} in {shown}.{did_you_mean(name, columns)}"
         for key, name in wanted.items()

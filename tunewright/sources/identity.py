@@ -27,11 +27,13 @@ class Identity:
 
     def of_frame(self, frame: pl.DataFrame) -> pl.Series:
         """Ids of the records in `frame`, whose columns are the record's fields."""
-        return self.of_texts(frame.select(pl.concat_str(pl.all().fill_null("\x00"), separator="\x1f")).to_series())
+        return self._of_digests(digests_of(frame))
 
     def of_texts(self, texts: pl.Series) -> pl.Series:
         """`r` + 16 hex digits of each text's hash; the second of the same text gets `-2`, and so on."""
-        digests = _digests(texts)
+        return self._of_digests(_digests(texts))
+
+    def _of_digests(self, digests: _Digests) -> pl.Series:
         ids = _shown(digests)
         nth = self._nth(digests)
         self._remember(digests)
@@ -53,6 +55,11 @@ class Identity:
         while self._seen and len(self._seen[-1]) < 2 * len(run):
             run = np.sort(np.concatenate([self._seen.pop(), run]), kind="stable")
         self._seen.append(run)
+
+
+def digests_of(frame: pl.DataFrame) -> _Digests:
+    """The hash of each record's fields."""
+    return _digests(frame.select(pl.concat_str(pl.all().fill_null("\x00"), separator="\x1f")).to_series())
 
 
 def _digests(texts: pl.Series) -> _Digests:

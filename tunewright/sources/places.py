@@ -8,38 +8,39 @@ from __future__ import annotations
 import glob
 import os
 import pkgutil
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
 from tunewright.core.errors import DataError
 from tunewright.core.recipe import DataSettings
-from tunewright.sources.table import Table
+from tunewright.core.urls import is_url, named
+from tunewright.sources import catalogue, saved
+from tunewright.sources.place import Place
 
 _PACKED = (".gz", ".xz", ".zst", ".bz2")
+_DATABASES = ("duckdb", "db", "sqlite", "sqlite3")
 _NOT_ROWS = ("dataset_info.json", "dataset_dict.json", "state.json")
 
 
 @dataclass(frozen=True)
-class Place:
-    """One file or query: `path` (secret when it is a database's URL), the format that reads it, its name as `source` of rows; what is known
-    besides: names of integer classes by column, values of added columns."""
+class Opened:
+    """The settings to read with, which a dataset_info.json may have changed, the places, and how many rows at most."""
 
-    path: str
-    format: str
-    name: str
-    classes: Mapping[str, list[str]] = field(default_factory=dict)
-    added: Mapping[str, str] = field(default_factory=dict)
+    data: DataSettings
+    places: list[Place]
+    rows: int | None = None
 
-    @property
-    def file(self) -> Path:
-        return Path(self.path)
 
-    def read(self, data: DataSettings, required: tuple[str, ...] = ()) -> Iterator[Table]:
-        """The tables of this place."""
-        tables: Iterator[Table] = import_module(f"tunewright.sources.formats.{self.format}").read(self, data, required)
-        return tables
+def open_data(data: DataSettings) -> Opened:
+    """Every place that `data.path` names, in a stable order. Raises `DataError` when there is none, or a format is unknown."""
+    if isinstance(data.path, str) and not is_url(data.path) and catalogue.is_catalogue(data.path, data):
+        entry = catalogue.entry(data.path, data)
+        places = [replace(place, renamed=entry.renamed) for place in _find(entry.data, entry.split)]
+        return Opened(entry.data, places, entry.rows)
+    if data.dataset is not None:
+        raise DataError("data.dataset: goes with a dataset_info.json as data.path.")
+    return Opened(data, _find(data, None))
 
 
 def formats() -> list[str]:
@@ -48,31 +49,41 @@ def formats() -> list[str]:
     return sorted(one.name for one in pkgutil.iter_modules(package.__path__) if not one.name.startswith("_"))
 
 
-def find(data: DataSettings) -> list[Place]:
-    """Every place that `data.path` names, in a stable order. Raises `DataError` when there is none, or a format is unknown."""
+def _find(data: DataSettings, split: str | None) -> list[Place]:
     found: list[Place] = []
     for path in [data.path] if isinstance(data.path, str) else data.path:
-        found += _find_one(path, data)
+        found += _find_one(path, data, split)
     if not found:
         raise DataError("data.path: the list is empty. Name at least one file.")
     return found if len(found) == 1 else _named_apart(found)
 
 
-def _find_one(path: str, data: DataSettings) -> list[Place]:
+def _find_one(path: str, data: DataSettings, split: str | None) -> list[Place]:
+    if is_url(path):
+        return [Place(path, "sql", named(path))]
     here = Path(path)
     if here.is_file():
-        return [Place(path, data.format if data.format != "auto" else _format(here), here.name)]
+        return [_of_file(here, data)]
     if here.is_dir():
-        return _of_directory(here, data)
+        return saved.places(here, split) if saved.is_saved(here) else _of_directory(here, data)
     if any(sign in path for sign in "*?["):
-        matches = [Path(one) for one in sorted(glob.glob(path, recursive=True))]
-        files = [one for one in matches if one.is_file()]
+        files = [one for match in sorted(glob.glob(path, recursive=True)) if (one := Path(match)).is_file()]
         if not files:
             raise DataError(f"data.path: no file matches {path}.")
-        return [Place(str(one), data.format if data.format != "auto" else _format(one), one.name) for one in files]
+        return [_of_file(one, data) for one in files]
     raise DataError(
         f"data.path: there is no such file: {path}. Give a csv, tsv, jsonl, json or parquet file, a directory, or a database URL."
     )
+
+
+def _of_file(file: Path, data: DataSettings) -> Place:
+    if data.format != "auto":
+        return Place(str(file), data.format, file.name)
+    if ending(file) in _DATABASES:
+        with file.open("rb") as opened:
+            scheme = "sqlite" if opened.read(15) == b"SQLite format 3" else "duckdb"
+        return Place(f"{scheme}:///{file.resolve()}", "sql", file.name)
+    return Place(str(file), _format(file), file.name)
 
 
 def _of_directory(folder: Path, data: DataSettings) -> list[Place]:
@@ -85,7 +96,7 @@ def _of_directory(folder: Path, data: DataSettings) -> list[Place]:
         files = [one for one in files if ending(one) in _endings() and ending(one) != "txt"]
     if not files:
         raise DataError(f"data.path: the directory {folder} holds no csv, tsv, jsonl, json or parquet file.")
-    return [Place(str(one), data.format if data.format != "auto" else _format(one), one.name) for one in files]
+    return [_of_file(one, data) for one in files]
 
 
 def ending(path: Path) -> str:
@@ -114,8 +125,5 @@ def _named_apart(places: list[Place]) -> list[Place]:
         return places
     shared = os.path.commonpath([str(place.file.parent) for place in places if place.format != "sql"] or ["."])
     return [
-        place
-        if place.format == "sql"
-        else Place(place.path, place.format, Path(os.path.relpath(place.path, shared)).as_posix(), place.classes, place.added)
-        for place in places
+        place if place.format == "sql" else replace(place, name=Path(os.path.relpath(place.path, shared)).as_posix()) for place in places
     ]

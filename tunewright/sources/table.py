@@ -29,12 +29,22 @@ class Bad:
 @dataclass(frozen=True)
 class Table:
     """Some records of one source. `frame`: its own columns, all String, lists and objects as JSON; `lines`: Int64, one a record.
-    `nested` says of a column which values were lists or objects; a column that is not in it has none."""
+    `nested` says of a column which values were lists or objects; a column that is not in it has none. `added`
+    columns were not in the record, and have no part in its id."""
 
     frame: pl.DataFrame
     lines: pl.Series
     bad: list[Bad] = field(default_factory=list)
     nested: Mapping[str, pl.Series] = field(default_factory=dict)
+    added: tuple[str, ...] = ()
+
+    def described(self, renamed: Mapping[str, str], added: Mapping[str, str]) -> Table:
+        """With other names for some columns, and columns of one value each where the records have none of that name."""
+        frame = self.frame.rename({old: new for old, new in renamed.items() if old in self.frame.columns and new not in self.frame.columns})
+        more = {name: value for name, value in added.items() if name not in frame.columns}
+        frame = frame.with_columns(pl.lit(value, pl.String).alias(name) for name, value in more.items())
+        nested = {renamed.get(name, name): flags for name, flags in self.nested.items()}
+        return Table(frame, self.lines, self.bad, nested, tuple(more))
 
     def with_columns(self, names: list[str]) -> Table:
         """The same records with exactly these columns, in this order."""
@@ -42,12 +52,12 @@ class Table:
             return self
         own = set(self.frame.columns)
         full = self.frame.select(pl.col(name) if name in own else pl.lit(None, pl.String).alias(name) for name in names)
-        return Table(full if own & set(names) else _nulls(names, len(self.lines)), self.lines, self.bad, self.nested)
+        return Table(full if own & set(names) else _nulls(names, len(self.lines)), self.lines, self.bad, self.nested, self.added)
 
     def head(self, count: int) -> Table:
         """The first records."""
         nested = {name: flags.head(count) for name, flags in self.nested.items()}
-        return Table(self.frame.head(count), self.lines.head(count), self.bad, nested)
+        return Table(self.frame.head(count), self.lines.head(count), self.bad, nested, self.added)
 
 
 def _nulls(names: list[str], height: int) -> pl.DataFrame:
@@ -79,6 +89,8 @@ def as_text(value: Any) -> str | None:
     """Text as it is, null as null, anything else as JSON."""
     if value is None or isinstance(value, str):
         return value
+    if type(value) is int:
+        return str(value)
     return json.dumps(value, ensure_ascii=False)
 
 

@@ -17,12 +17,13 @@ import polars as pl
 from tunewright.core.errors import DataError
 from tunewright.core.recipe import DataSettings
 from tunewright.sources.formats._csv_fast import read_block
-from tunewright.sources.places import Place
+from tunewright.sources.place import Place
 from tunewright.sources.stream import Source
 from tunewright.sources.table import Bad, Table, is_broken, numbers, visible
 
 ENDINGS = ("csv", "txt")
 DELIMITER: str | None = None
+FIRST = 1 << 19  # enough to tell the layout from
 BLOCK = 1 << 23
 
 
@@ -32,13 +33,15 @@ def read(
     """Tables of at most about `BLOCK` bytes. A record with the wrong number of fields is bad."""
     csv.field_size_limit(2**31 - 1)
     source = Source(place.file, data.encoding, data.max_line_bytes)
-    if not source.fill(BLOCK).strip():
+    if not source.fill(FIRST).strip():
         raise DataError(f"{place.path}: the file is empty.")
     delimiter = delimiter or _delimiter(source.buffer)
     header = _header(place, source, delimiter)
     empty = numbers([])
     yield Table(pl.DataFrame(schema=dict.fromkeys(header, pl.String)), empty)
-    while source.fill(BLOCK):
+    size = FIRST
+    while source.fill(size):
+        size = BLOCK
         found = read_block(source.buffer, header, delimiter, source.limit, source.ended) if fast else None
         if found:
             frame, lines, used, ends = found

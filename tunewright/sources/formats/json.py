@@ -13,7 +13,7 @@ from typing import Any
 from tunewright.core.errors import DataError
 from tunewright.core.recipe import DataSettings
 from tunewright.sources.formats import jsonl
-from tunewright.sources.places import Place
+from tunewright.sources.place import Place
 from tunewright.sources.stream import Source
 from tunewright.sources.table import Bad, Table, is_broken, of_objects, visible
 

@@ -15,11 +15,12 @@ import orjson
 from tunewright.core.errors import DataError
 from tunewright.core.recipe import DataSettings
 from tunewright.sources.formats.csv import cut_off
-from tunewright.sources.places import Place
+from tunewright.sources.place import Place
 from tunewright.sources.stream import Source
 from tunewright.sources.table import Bad, Table, is_broken, of_objects, visible
 
 ENDINGS = ("jsonl", "ndjson")
+FIRST = 1 << 19  # enough to tell the layout from
 BLOCK = 1 << 23
 _Objects = list[tuple[int, dict[str, Any]]]
 
@@ -27,14 +28,16 @@ _Objects = list[tuple[int, dict[str, Any]]]
 def read(place: Place, data: DataSettings, required: tuple[str, ...] = (), fast: bool = True) -> Iterator[Table]:
     """Tables of at most about `BLOCK` bytes. An object without one of the `required` fields is bad."""
     source = Source(place.file, data.encoding, data.max_line_bytes)
-    if not source.fill(BLOCK).strip():
+    if not source.fill(FIRST).strip():
         raise DataError(f"{place.path}: the file is empty.")
     if _is_list(source.buffer):
         from tunewright.sources.formats import json as whole
 
         yield from whole.read(place, data, required)
         return
-    while block := source.fill(BLOCK):
+    size = FIRST
+    while block := source.fill(size):
+        size = BLOCK
         end = len(block) if source.ended else block.rfind(b"\n") + 1
         while not end and len(block) <= source.limit and not source.ended:
             block = source.fill(2 * len(block))

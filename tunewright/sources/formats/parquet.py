@@ -6,13 +6,14 @@ text string | label int64   ->   text "great phone" | label "1" | line 1 (the fi
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from tunewright.core.errors import DataError
 from tunewright.core.recipe import DataSettings
-from tunewright.sources.places import Place
+from tunewright.sources.place import Place
 from tunewright.sources.table import Table, numbers
 
 ENDINGS = ("parquet", "pq")
@@ -31,14 +32,32 @@ def read(place: Place, data: DataSettings, required: tuple[str, ...] = ()) -> It
         raise DataError(f"{place.path}: cannot be read as parquet ({error}).") from error
 
 
-def of_batches(place: Place, batches: Iterator[object], empty: object) -> Iterator[Table]:
+def of_batches(place: Place, batches: Iterator[Any], empty: Any) -> Iterator[Table]:
     """Tables from Arrow record batches; lines count the rows. An empty table with the columns comes first."""
-    yield of_frame(place, pl.DataFrame(pl.from_arrow(empty)), 1)
+    yield of_frame(place, _frame(empty), 1)
     line = 1
     for batch in batches:
-        frame = pl.DataFrame(pl.from_arrow(batch))
+        frame = _frame(batch)
         yield of_frame(place, frame, line)
         line += len(frame)
+
+
+def _frame(batch: Any) -> pl.DataFrame:
+    """Polars columns of Arrow ones; a database's own types (numeric, json) as what they are stored as."""
+    import pyarrow as pa
+
+    columns = [column.storage if isinstance(column, pa.ExtensionArray) else column for column in _arrays(batch)]
+    names = batch.schema.names
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"column {twice[0]!r} is given {names.count(twice[0])} times. Rename one of them.")
+    frame = pl.from_arrow(pa.table(columns, names=names))
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
+def _arrays(batch: Any) -> list[Any]:
+    return [column.combine_chunks() if hasattr(column, "combine_chunks") else column for column in batch.columns]
 
 
 def of_frame(place: Place, frame: pl.DataFrame, first: int) -> Table:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tunewright.core.recipe import DataSettings
 from tunewright.sources.formats import csv
-from tunewright.sources.places import Place
+from tunewright.sources.place import Place
 from tunewright.sources.table import Table
 
 ENDINGS = ("tsv", "tab")
