@@ -12,7 +12,7 @@ from tunewright.core.parts import Check, Look
 
 
 class ExactDuplicates(Check):
-    """The same words as an earlier row. Capital letters, white space and Unicode forms make no difference."""
+    """The same words as an earlier row, in text and answer. Capital letters, white space and Unicode forms make no difference."""
 
     scope: ClassVar[Literal["row", "all"]] = "all"
 
@@ -20,10 +20,6 @@ class ExactDuplicates(Check):
         first = joined(rows).first
         later = np.flatnonzero(first != np.arange(len(rows)))
         row, other = rows[later], rows[first[later]]
-        alike = pl.when(row["label"] == other["label"])
-        return row.select(
-            "row_id",
-            evidence=excerpt(),
-            related_row_id=other["row_id"],
-            suggested_fix=alike.then(pl.lit("drop_exact_duplicates")).otherwise(pl.lit("drop_conflicting_labels")),
-        )
+        alike = row["label"] == other["label"] if "label" in rows.columns else True
+        fix = pl.when(alike).then(pl.lit("drop_exact_duplicates")).otherwise(pl.lit("drop_conflicting_labels"))
+        return row.select("row_id", evidence=excerpt(), related_row_id=other["row_id"], suggested_fix=fix)

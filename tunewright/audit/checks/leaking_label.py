@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 import polars as pl
 from pydantic import Field
 
+from tunewright.audit.checks._shared import sampled
 from tunewright.core.parts import Check, Look
 
 
@@ -22,8 +23,7 @@ class LeakingLabel(Check):
     sample: int = Field(50_000, ge=1, description="rows looked at, at most")
 
     def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
-        seen = rows.sample(min(self.sample, len(rows)), seed=0)
-        seen = seen.select("label", text=pl.col("text").fill_null("").str.to_lowercase())
+        seen = sampled(rows, self.sample).select("label", text=pl.col("text").fill_null("").str.to_lowercase())
         sizes = seen["label"].value_counts(name="size")
         words = seen.select("label", word=pl.col("text").str.extract_all(r"[\w'’-]+").list.unique()).explode("word")
         several = [label.lower() for label in sizes["label"].sort().to_list()[:100] if " " in label.strip()]
@@ -31,7 +31,7 @@ class LeakingLabel(Check):
         phrases = [part.select("label", word=pl.lit(label)) for label, part in holding.items()]
         counts = pl.concat([words.drop_nulls(), *phrases]).group_by("word", "label").len("rows")
         counts = counts.with_columns(everywhere=pl.col("rows").sum().over("word"), looked=pl.lit(len(seen)))
-        return counts.join(sizes, on="label").filter(pl.col("rows") * 10 >= pl.col("size"))
+        return counts.join(sizes, on="label").filter(pl.col("rows") * 10 >= pl.col("size")).sort("word", "label")
 
     def decide(self, measures: pl.DataFrame, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         share, purity = pl.col("rows") / pl.col("size"), pl.col("rows") / pl.col("everywhere")
