@@ -12,7 +12,7 @@ from tunewright.core.parts import Check, Look
 
 
 class ExactDuplicates(Check):
-    """The same words as an earlier row, in text and answer. Capital letters, white space and Unicode forms make no difference."""
+    """The same words as an earlier row. Capital letters, white space and Unicode forms make no difference; a free-text answer counts."""
 
     scope: ClassVar[Literal["row", "all"]] = "all"
 
