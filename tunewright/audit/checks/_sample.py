@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-import weakref
-from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from tunewright.audit.checks._shared import once
 from tunewright.core.errors import EnvironmentProblem
 from tunewright.core.optional import require
 from tunewright.core.parts import Look
@@ -24,9 +22,6 @@ SPACE_SAMPLE = 10_000
 LONGEST = 800  # characters that a vector is made from
 TOPICS = 64  # dimensions of the vectors without word embeddings
 Model = Literal["wordllama", "minilm", "words"]
-Value = TypeVar("Value")
-_lock = threading.RLock()
-_held: dict[Hashable, tuple[weakref.ref[pl.DataFrame], Any]] = {}
 
 
 @dataclass(frozen=True)
@@ -46,23 +41,11 @@ class Space:
         return np.asarray(rest / np.maximum(np.linalg.norm(rest, axis=1, keepdims=True), 1e-9), dtype=np.float32)
 
 
-def once(rows: pl.DataFrame, key: Hashable, make: Callable[[], Value]) -> Value:
-    """`make()`, remembered as long as the frame `rows` lives."""
-    with _lock:
-        for known, (frame, _) in list(_held.items()):
-            if frame() is None:
-                del _held[known]
-        held = _held.get(key)
-        if held is None or held[0]() is not rows:
-            held = _held[key] = (weakref.ref(rows), make())
-        return held[1]
-
-
 def quick_of(rows: pl.DataFrame, look: Look, sample: int = QUICK_SAMPLE, folds: int = QUICK_FOLDS) -> Quick | None:
     """The quick classifier's opinion of a sample of `rows`; None when there is too little to learn from."""
     data, threshold = look.recipe.data, look.recipe.prepare.near_duplicate_threshold
 
-    def make() -> Quick | None:
+    def make(rows: pl.DataFrame) -> Quick | None:
         from tunewright.text.groups import leak_groups
 
         looked = to_classify(rows, sample)
@@ -70,12 +53,12 @@ def quick_of(rows: pl.DataFrame, look: Look, sample: int = QUICK_SAMPLE, folds: 
             return None
         return classify(looked, leak_groups(looked, data, threshold), bag_of_words(looked["text"]), folds)
 
-    return once(rows, ("quick", sample, folds, tuple(data.groups), data.text, data.label, threshold), make)
+    return once(rows, f"quick {sample} {folds} {data.groups} {threshold}", make)
 
 
 def space_of(rows: pl.DataFrame, sample: int = SPACE_SAMPLE, model: Model = "wordllama") -> Space:
     """Vectors of a sample of `rows`. Raises EnvironmentProblem when the library that `model` needs is missing."""
-    return once(rows, ("space", sample, model), lambda: _space(rows, sample, model))
+    return once(rows, f"space {sample} {model}", lambda rows: _space(rows, sample, model))
 
 
 def best_space(rows: pl.DataFrame, sample: int = SPACE_SAMPLE) -> Space:
