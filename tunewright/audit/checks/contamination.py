@@ -1,0 +1,181 @@
+"""Rows that hold items of a benchmark: a model tuned on them knows the questions, and its score says nothing.
+
+`against` names files of benchmark items (any format that `data.path` takes; every column with words is read). Three signs:
+
+* 13 words in a row in common, letter case and punctuation apart, as GPT-3 was cleaned (Brown et al. 2020, arXiv:2005.14165,
+  appendix C); an item of 8 to 12 words counts when all of it is there. `share` of an item's 13-grams must stand in the row.
+* nearly the same text (Jaccard of word triples, `near`);
+* about the same said in other words, by word vectors: a warning only, on a sample, and only with the extra `embeddings`.
+
+No benchmark comes with Tunewright.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from pydantic import Field
+
+from tunewright.audit.checks._sample import LONGEST
+from tunewright.audit.checks._shared import excerpt, sampled
+from tunewright.core.errors import EnvironmentProblem
+from tunewright.core.parts import Check, Look
+from tunewright.core.rows import content
+
+GRAM, SHORTEST = 13, 8
+BATCH = 100_000
+FOUND = {"row_id": pl.String, "item": pl.UInt32, "kind": pl.String, "score": pl.Float64}
+PARAPHRASES, ITEMS = 20_000, 5_000  # rows and items that word vectors look at
+Words = npt.NDArray[np.uint64]
+
+
+class Contamination(Check):
+    """Holds an item of a benchmark file. Give the files with `against`; without them nothing is looked for."""
+
+    severity: ClassVar[str] = "error"
+    scope: ClassVar[Literal["row", "all"]] = "all"
+    default: ClassVar[bool] = False
+    measured_by: ClassVar[tuple[str, ...]] = ("against", "near")
+    against: list[str] = Field([], description="files with the items of benchmarks that the rows must not hold")
+    share: float = Field(0.5, ge=0, le=1, description="share of an item's 13-grams that must stand in one row")
+    near: float = Field(0.5, gt=0, le=1, description="share of common word triples (Jaccard) from which on a row is an item")
+    paraphrase: float = Field(0.85, ge=0.8, le=1, description="cosine of word vectors from which on a row may be an item in other words")
+
+    def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
+        items = read_items(self.against)
+        if items.is_empty() or rows.is_empty():
+            return pl.DataFrame()
+        texts = content(rows).fill_null("")
+        found = [in_common(rows["row_id"], texts, items["said"]), alike(rows["row_id"], texts, items["said"], self.near)]
+        try:
+            found.append(paraphrased(rows, items["said"]))
+            note = ""
+        except EnvironmentProblem as missing:
+            note = str(missing)
+        every = (
+            pl.concat(found)
+            .join(items.with_row_index("item"), on="item")
+            .join(pl.DataFrame({"row_id": rows["row_id"], "text": texts}), on="row_id")
+        )
+        every = every.sort("row_id", "item", "kind").with_columns(note=pl.lit(""))
+        return pl.concat([every, pl.DataFrame({"note": [note]})], how="diagonal") if note else every
+
+    def decide(self, measures: pl.DataFrame, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
+        if measures.is_empty():
+            return pl.DataFrame()
+        least = pl.col("kind").replace_strict({"words": self.share, "near": self.near, "meaning": self.paraphrase}, default=None)
+        found = measures.filter(pl.col("score") >= least).sort(pl.col("kind") == "meaning", maintain_order=True)
+        found = found.unique(["row_id", "item"], keep="first", maintain_order=True)
+        percent = (100 * pl.col("score")).round().cast(pl.Int64)
+        said = (
+            pl.when(pl.col("kind") == "words")
+            .then(pl.format("{}% of the {}-word sequences of {} stand in it: {}", percent, pl.lit(GRAM), "place", excerpt("said")))
+            .when(pl.col("kind") == "near")
+            .then(pl.format("nearly the words of {}: {}", "place", excerpt("said")))
+            .otherwise(pl.format("may say the same as {}: {}", "place", excerpt("said")))
+        )
+        weak = pl.col("kind") == "meaning"
+        lines = found.select(
+            "row_id",
+            "score",
+            evidence=said,
+            severity=pl.when(weak).then(pl.lit("warning")).otherwise(pl.lit(self.severity)),
+            suggested_fix=pl.when(weak).then(pl.lit("review")).otherwise(pl.lit("drop it, or do not report this benchmark")),
+        )
+        notes = measures.filter(pl.col("note") != "").select(
+            evidence=pl.format("items in other words were not looked for: {}", "note"), severity=pl.lit("info")
+        )
+        return pl.concat([lines, notes], how="diagonal")
+
+
+def read_items(paths: list[str]) -> pl.DataFrame:
+    """(said, place) of every text of three words or more in the files, each once."""
+    from tunewright.sources import read_columns
+
+    found = [pl.DataFrame(schema={"said": pl.String, "place": pl.String})]
+    for path in paths:
+        frame = read_columns(path).with_row_index("__record", 1)
+        for name, kind in frame.schema.items():
+            if kind == pl.String:
+                told = pl.format("{}, record {}, column {}", pl.lit(path.rsplit("/", 1)[-1]), "__record", pl.lit(name))
+                texts = frame.select(said=name, place=told).filter(pl.col("said").str.count_matches(r"\S+") >= 3)
+                found.append(texts)
+    return pl.concat(found).unique("said", keep="first", maintain_order=True)
+
+
+def hashed_words(texts: pl.Series) -> tuple[Words, npt.NDArray[np.int64]]:
+    """(hash of each word, row of each word): letters and digits alone, in lower case."""
+    words = texts.str.to_lowercase().str.extract_all(r"[\p{L}\p{N}]+").alias("word").to_frame().with_row_index("row")
+    single = words.explode("word", empty_as_null=True).drop_nulls("word")
+    return single["word"].hash(seed=13).to_numpy(), single["row"].cast(pl.Int64).to_numpy()
+
+
+def grams(words: Words, row: npt.NDArray[np.int64], length: int) -> tuple[Words, npt.NDArray[np.int64]]:
+    """(hash of each sequence of `length` words, its row); no sequence reaches into the next row."""
+    count = max(0, len(words) - length + 1)
+    mixed = np.zeros(count, np.uint64)
+    with np.errstate(over="ignore"):
+        for step in range(length):
+            mixed = (mixed ^ words[step : step + count]) * np.uint64(0x9E3779B97F4A7C15)
+            mixed ^= mixed >> np.uint64(29)
+    whole = row[:count] == row[length - 1 : length - 1 + count]
+    return mixed[whole], row[:count][whole]
+
+
+def in_common(ids: pl.Series, texts: pl.Series, items: pl.Series) -> pl.DataFrame:
+    """Rows with word sequences of an item, and the share of the item's sequences that they hold."""
+    words, item = hashed_words(items)
+    sizes = np.bincount(item, minlength=len(items))
+    wanted: dict[int, pl.DataFrame] = {}
+    for length in range(SHORTEST, GRAM + 1):
+        of = (sizes >= GRAM) if length == GRAM else (sizes == length)
+        gram, owner = grams(words[of[item]], item[of[item]], length)
+        if len(gram):
+            table = pl.DataFrame({"gram": gram, "item": owner}).unique()
+            wanted[length] = table.with_columns(grams=pl.len().over("item"), item=pl.col("item").cast(pl.UInt32))
+    found = [pl.DataFrame(schema=FOUND)]
+    for start in range(0, len(texts), BATCH):
+        words, row = hashed_words(texts[start : start + BATCH])
+        for length, table in wanted.items():
+            gram, owner = grams(words, row, length)
+            held = np.isin(gram, table["gram"].to_numpy())
+            hits = pl.DataFrame({"gram": gram[held], "row": owner[held]}).unique().join(table, on="gram")
+            shares = hits.group_by("row", "item").agg(score=pl.len() / pl.col("grams").first())
+            found.append(
+                shares.select(row_id=ids[start : start + BATCH].gather(shares["row"]), item="item", kind=pl.lit("words"), score="score")
+            )
+    return pl.concat(found)
+
+
+def alike(ids: pl.Series, texts: pl.Series, items: pl.Series, near: float) -> pl.DataFrame:
+    """Rows that are nearly an item."""
+    from tunewright.text.neardup import TextJoin
+
+    join = TextJoin(pl.concat([items.rename("text"), texts.rename("text")]))
+    pairs = join.near(near).pairs
+    copies = pl.DataFrame({"left": join.first, "right": np.arange(len(join)), "jaccard": np.ones(len(join))}).cast(pairs.schema)
+    over = pl.concat([pairs, copies]).filter((pl.col("left") < len(items)) & (pl.col("right") >= len(items)))
+    return over.select(
+        row_id=ids.gather(over["right"] - len(items)), item=pl.col("left").cast(pl.UInt32), kind=pl.lit("near"), score="jaccard"
+    )
+
+
+def paraphrased(rows: pl.DataFrame, items: pl.Series) -> pl.DataFrame:
+    """The item that is nearest in meaning to each row of a sample, where it is near."""
+    from tunewright.models.static import static_vectors
+
+    looked = sampled(rows, PARAPHRASES)
+    asked = items.str.head(LONGEST)[:ITEMS]
+    seen: Any = static_vectors([*asked, *content(looked).fill_null("").str.head(LONGEST)])
+    seen = seen - seen.mean(axis=0)
+    common = np.linalg.eigh(seen.T @ seen)[1][:, -1:]
+    seen = seen - (seen @ common) @ common.T
+    seen /= np.maximum(np.linalg.norm(seen, axis=1, keepdims=True), 1e-9)
+    cosines = [seen[start : start + 2_000] @ seen[: len(asked)].T for start in range(len(asked), len(seen), 2_000)]
+    best = np.concatenate([block.argmax(axis=1) for block in cosines])
+    score = np.concatenate([block.max(axis=1) for block in cosines]).astype(np.float64)
+    table = pl.DataFrame({"row_id": looked["row_id"], "item": best.astype(np.uint32), "kind": "meaning", "score": score})
+    return table.filter(pl.col("score") >= 0.8)
