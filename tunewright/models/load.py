@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from filelock import FileLock
 
 from tunewright.core.errors import EnvironmentProblem
@@ -75,7 +74,7 @@ def load_tokenizer(base: str, report: Report | None = None) -> Any:
 
 def load_weights(directory: Path) -> Any:
     """A causal language model from a directory with config.json and safetensors, in fp32 and evaluation mode."""
-    return pretrained("AutoModelForCausalLM", directory, dtype=torch.float32, use_safetensors=True).eval()
+    return pretrained("AutoModelForCausalLM", directory, dtype=require("torch", "train").float32, use_safetensors=True).eval()
 
 
 def pretrained(kind: str, directory: Path, **options: Any) -> Any:
@@ -175,7 +174,7 @@ def _dequantise(source: Path, target: Path, task: Any) -> None:
         tokenizer = pretrained("AutoTokenizer", source.parent, gguf_file=source.name)
         task.advance(1, "tokenizer")
         with redirect_stderr(io.StringIO()):  # its bar for GGUF files has no switch
-            packed = pretrained("AutoModelForCausalLM", source.parent, gguf_file=source.name, dtype=torch.float32)
+            packed = pretrained("AutoModelForCausalLM", source.parent, gguf_file=source.name, dtype=require("torch", "train").float32)
         task.advance(1, "weights")
         settings = packed.config.to_dict()
         settings.pop("quantization_config", None)

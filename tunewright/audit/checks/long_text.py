@@ -17,13 +17,22 @@ class LongText(Check):
     scope: ClassVar[Literal["row", "all"]] = "all"
 
     def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
-        from tunewright.models.chat import ChatFormat
+        from tunewright.models.room import SEAM, count_tokens, room_for
 
-        model, labels = look.recipe.model, rows["label"].unique().sort().to_list()
         if rows.is_empty():
             return pl.DataFrame()
-        form = ChatFormat(look.tokenizer(), look.recipe.data.instruction, model.system, model.max_length, labels=labels)
-        maybe = rows.filter(pl.col("text").str.len_bytes() > form.room)  # a token is at least one byte
+        recipe, labels = look.recipe, rows["label"].unique().sort().to_list()
+        room = room_for(recipe, labels, look.tokenizer)
+        maybe = rows.filter(pl.col("text").str.len_bytes() > room)  # a token is at least one byte
+        if len(maybe) and (tokens := count_tokens(recipe.model.base, maybe["text"].to_list())) is not None:
+            maybe = maybe.filter(pl.Series(tokens) > room - SEAM)
+        return pl.DataFrame() if maybe.is_empty() else self._cut(maybe, labels, look)
+
+    def _cut(self, maybe: pl.DataFrame, labels: list[str], look: Look) -> pl.DataFrame:
+        """Those that the model's own prompt format cuts."""
+        from tunewright.models.chat import ChatFormat
+
+        form = ChatFormat.of(look.recipe, look.tokenizer(), labels)
         cut = maybe.filter(pl.Series(form.encode(maybe["text"].to_list()).truncated, dtype=pl.Boolean))
         if cut.is_empty():
             return pl.DataFrame()
