@@ -187,7 +187,7 @@ def test_a_step_accounts_for_wild_rows(name: str, rows: list[tuple[str | None, s
     check_contract(frame, apply(spec_of(name), frame, look))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(order=st.permutations(FOR_ALL), texts=st.lists(st.sampled_from(ODD) | st.text(alphabet="ab &;@<é\u200b", max_size=12), max_size=25))
 def test_the_ledger_balances_after_any_order_of_steps(
     order: list[str], texts: list[str | None], rows_of: Rows, context: Callable[..., object], tmp_path_factory: pytest.TempPathFactory

@@ -40,6 +40,7 @@ class Look:
     directory: Path | None = None
     findings: Callable[[], pl.DataFrame] = lambda: pl.DataFrame(schema=FINDING_SCHEMA)
     held_out: pl.DataFrame | None = None
+    step: int = 0  # place among the steps that ran: ids of new rows hold it, so that no two steps make the same
 
 
 class Check(Part):
@@ -89,6 +90,15 @@ class Step(Part):
     def reads(self, directory: Path) -> list[Path]:
         """Files that the result depends on besides rows and findings, so that the stage runs again when they change."""
         return []
+
+
+class Augmenter(Part):
+    """Writes new training texts after old ones."""
+
+    @abstractmethod
+    def write(self, rows: pl.DataFrame, number: int, look: Look, seed: int) -> pl.DataFrame:
+        """At most `number` new texts for each of `rows`, as (parent_id, text) with null for one that failed. The step `augment`
+        checks, counts and names them; rows of one parent are in order."""
 
 
 class Technique(Part):

@@ -23,6 +23,7 @@ FOLDERS = {
     "layouts": "tunewright.sources.layouts",
     "checks": "tunewright.audit.checks",
     "steps": "tunewright.prepare.steps",
+    "augmenters": "tunewright.prepare.augment.methods",
     "techniques": "tunewright.tune.techniques",
     "objectives": "tunewright.tune.objectives",
     "metrics": "tunewright.evaluate.metrics",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
 
@@ -34,7 +34,7 @@ class Bench:
         look = self._look(held_out)
         with self.context.report.task("preparing the rows", len(steps)) as task:
             for step in steps:
-                rows = self.take(rows, step.run(rows, look), step.part_name())
+                rows = self.take(rows, step.run(rows, replace(look, step=len(self.steps))), step.part_name())
                 task.advance(1, step.part_name())
         return rows
 

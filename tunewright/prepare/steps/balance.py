@@ -52,7 +52,7 @@ class Balance(Step):
             return _weighted(rows, factor, values)
         draw = pl.Series(np.random.default_rng(self.seed).random(len(rows)), dtype=pl.Float64)
         if self.mode == "oversample":
-            return _repeated(rows, factor / (factor.min() or 1), draw)
+            return _repeated(rows, factor / (factor.min() or 1), draw, look.step)
         share = factor / (factor.max() or 1)
         rank = draw.to_frame("d").select(pl.col("d").rank("ordinal").over(values)).to_series() - 1
         size = values.replace_strict(counts, return_dtype=pl.Float64) if counts else factor
@@ -86,12 +86,12 @@ def _weighted(rows: pl.DataFrame, factor: pl.Series, values: pl.Series) -> StepR
     return StepResult(new, change(other, "fixed", "balanced_weight", pl.format("{} has weight {}", "__value", "weight")))
 
 
-def _repeated(rows: pl.DataFrame, times: pl.Series, draw: pl.Series) -> StepResult:
+def _repeated(rows: pl.DataFrame, times: pl.Series, draw: pl.Series, step: int) -> StepResult:
     """Each row as often as `times` says; the part after the point is the chance of one more."""
     copies = (times.floor() - 1 + (draw < times - times.floor()).cast(pl.Float64)).cast(pl.Int64).clip(lower_bound=0)
     had = "parent_id" in rows.columns
     rows = rows if had else rows.with_columns(parent_id=pl.lit(None, pl.String))
     new = rows.with_columns(__copy=pl.int_ranges(1, copies + 1)).filter(copies > 0).explode("__copy")
-    new = new.with_columns(parent_id="row_id", row_id=pl.format("{}+copy{}", "row_id", "__copy")).drop("__copy")
+    new = new.with_columns(parent_id="row_id", row_id=pl.format("{}+copy{}.{}", "row_id", pl.lit(step), "__copy")).drop("__copy")
     said = change(new, "added", "oversampled", pl.format("repeats {}", "parent_id"))
     return StepResult(pl.concat([rows, new]), said)

@@ -48,7 +48,7 @@ class Curate(Step):
             best = part[np.argsort(-merit[part], kind="stable")]
             pool = best if points is None or len(self.by) == 1 else best[: max(share, round(POOL * share))]
             state[pool] = "covered_by_others" if points is not None else "less_merit"
-            chosen = pool[:share] if points is None else pool[cover(points[pool], share, self.seed)]
+            chosen = pool[:share] if points is None or share == 0 else pool[cover(points[pool], share, self.seed)]
             state[chosen] = ""
         marked = rows.with_columns(__state=pl.Series(state.tolist(), dtype=pl.String), __said=said)
         left = change(marked.filter(pl.col("__state") != ""), "dropped", pl.col("__state"), pl.col("__said"))

@@ -1,0 +1,104 @@
+"""New training rows made from old ones: typing errors, synonyms, paraphrases, translations, synthetic rows for rare classes.
+
+    {name: augment, methods: [noise, synonyms], share: 0.3}
+    {name: augment, methods: [{name: synthetic, base_url: "http://localhost:8000/v1", model: qwen2.5-7b}], labels: rare}
+
+Every new text passes the same tests; those that fail are in the ledger and in dropped.parquet with their reason. Whether the new
+rows help is for `tunewright prove-data` to say: it trains with and without.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+import polars as pl
+from pydantic import Field, field_validator
+
+from tunewright.core import plugins
+from tunewright.core.errors import DataError
+from tunewright.core.parts import Augmenter, Look, Step, StepResult
+from tunewright.core.recipe import PartSpec
+from tunewright.core.settings import show_place
+from tunewright.prepare.steps._shared import change, unchanged
+from tunewright.text.repair import empty
+
+NEAR = 0.5
+
+
+class Augment(Step):
+    """Adds training rows made from others. Reasons: the method's name; rejected: no_answer, refusal, length, repeats_parent, near_test, ..."""
+
+    scope: ClassVar[Literal["all", "train"]] = "train"
+    methods: list[PartSpec] = Field(min_length=1, description="how: noise, synonyms, templates, back_translation, paraphrase, synthetic")
+    share: float = Field(0.3, gt=0, le=5, description="new rows, at most, as a share of the training rows; the methods have equal parts")
+    per_row: int = Field(1, ge=1, le=20, description="new rows that one method may make from one row")
+    labels: Literal["all", "rare"] | list[str] = Field(
+        "all", description="rows of these labels only; rare: labels with fewer rows than the mean"
+    )
+    length_ratio: float = Field(2.0, gt=1, description="a new text may be this many times longer or shorter than its parent")
+    seed: int = Field(17, ge=0)
+
+    @field_validator("methods")
+    @classmethod
+    def _known(cls, value: list[PartSpec]) -> list[PartSpec]:
+        problems = [found for index, spec in enumerate(value) for found in plugins.part_problems("augmenters", spec, (index,))]
+        if problems:
+            raise ValueError("; ".join(f"methods{show_place(place)}: {message}" for place, message in problems))
+        return value
+
+    def run(self, rows: pl.DataFrame, look: Look) -> StepResult:
+        if "messages" in rows.columns and rows["messages"].null_count() < len(rows):
+            raise DataError(
+                "augment: these rows are chats (messages); new texts can be made for rows with one text only. Leave augment out."
+            )
+        if rows.is_empty():
+            return unchanged(rows)
+        start = rows if "parent_id" in rows.columns else rows.with_columns(parent_id=pl.lit(None, pl.String))
+        held_out = look.held_out["text"] if look.held_out is not None else pl.Series("text", [], dtype=pl.String)
+        methods: list[Augmenter] = [plugins.build("augmenters", spec) for spec in self.methods]
+        quota, known, told, rejected = int(self.share * len(rows)) // len(methods), start, [], []
+        for place, method in enumerate(methods):
+            new = self._made(method, start, quota, look, place)
+            why = self._judged(new, known, held_out, look)
+            fine = new.filter(why.is_null()).select(start.columns)
+            known = pl.concat([known, fine])
+            rejected.append(new.filter(why.is_not_null()).select(start.columns))
+            told.append(change(new, "added", method.part_name().rsplit(".", 1)[-1], pl.format("from {}", "parent_id")))
+            told.append(change(new.with_columns(__why=why).filter(why.is_not_null()), "dropped", pl.col("__why"), "made, and not taken"))
+        if len(known) == len(start):
+            known = rows
+        return StepResult(known, pl.concat(told), pl.concat(rejected))
+
+    def _made(self, method: Augmenter, rows: pl.DataFrame, quota: int, look: Look, place: int) -> pl.DataFrame:
+        """New rows by `method`, with the text of their parents beside them."""
+        parents = self._parents(rows, -(-quota // self.per_row), place)
+        texts = method.write(parents, self.per_row, look, self.seed + place) if len(parents) else pl.DataFrame(schema=_WRITTEN)
+        name = method.part_name().rsplit(".", 1)[-1]
+        turn = pl.int_range(pl.len()).over("parent_id") + 1 + place * self.per_row
+        texts = texts.head(quota).with_columns(__id=pl.format("{}+{}{}.{}", "parent_id", pl.lit(name), pl.lit(look.step), turn))
+        new = texts.rename({"text": "__text"}).join(
+            rows.drop("parent_id"), left_on="parent_id", right_on="row_id", how="left", maintain_order="left"
+        )
+        return new.with_columns(row_id="__id", parent_text="text", text="__text")
+
+    def _parents(self, rows: pl.DataFrame, number: int, place: int) -> pl.DataFrame:
+        """Rows to write after, drawn at random; rows that were made themselves have no children."""
+        fine = rows.filter(~empty(pl.col("text")) & pl.col("parent_id").is_null())
+        if self.labels != "all" and "label" in fine.columns:
+            counts = fine["label"].value_counts()
+            rare = counts.filter(pl.col("count") < pl.col("count").mean())["label"].to_list()
+            fine = fine.filter(pl.col("label").is_in(rare if self.labels == "rare" else self.labels))
+        draw = np.random.default_rng([self.seed, place]).permutation(len(fine))[:number]
+        return fine.filter(pl.int_range(pl.len()).is_in(draw))
+
+    def _judged(self, new: pl.DataFrame, known: pl.DataFrame, held_out: pl.Series, look: Look) -> pl.Series:
+        from tunewright.prepare.augment.accept import reasons
+
+        if new.is_empty():
+            return pl.Series("why", [], dtype=pl.String)
+        threshold = min(NEAR, look.recipe.prepare.near_duplicate_threshold)
+        return reasons(new, known, held_out, threshold, self.length_ratio)
+
+
+_WRITTEN = {"parent_id": pl.String, "text": pl.String}
