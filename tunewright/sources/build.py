@@ -40,6 +40,11 @@ class Builder:
         self.records += len(table.lines) + len(table.bad)
         self.unreadable += len(table.bad)
         self._worst = self._worst or next(((place, bad) for bad in table.bad), None)
+        if not len(table.lines):
+            nothing = pl.DataFrame(schema={name: QUARANTINE_SCHEMA[name] for name in _FRONT})
+            return ReadResult(nothing, nothing, self._quarantine(place, table.bad), self.choice.layout.part_name(), self.choice.evidence)
+        if not table.frame.width:
+            raise DataError(f"{place.shown}: the records have no fields.")
         ids = self._row_ids(place, table)
         converted = self.choice.layout.convert(table, self.data)
         selected = table.frame.select(pl.all_horizontal(pl.lit(True), *_conditions(self.data))).to_series()
@@ -79,8 +84,6 @@ class Builder:
 
     def _row_ids(self, place: Place, table: Table) -> pl.Series:
         if self.data.id is None:
-            if not table.frame.width or not len(table.lines):
-                return pl.Series("row_id", [], dtype=pl.String)
             return self._ids.of_frame(table.frame.drop(table.added))
         ids = table.frame[self.data.id]
         known = pl.Series(list(self._given), dtype=pl.String) if self._given else pl.Series([], dtype=pl.String)
