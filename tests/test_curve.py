@@ -79,9 +79,9 @@ def test_a_curve_from_real_files_rises_and_is_written_down(tmp_path: Path) -> No
     write_rows(tmp_path / "rows.csv")
     found = learning_curve(recipe_of(tmp_path), tmp_path / "run", Question(target=0.99), QUIET)
     points = found.document["points"]
-    assert [one["rows"] for one in points] == [28, 56, 112]
+    assert [one["rows"] for one in points] == [20, 40, 80]
     assert points[-1]["mean"] > points[0]["mean"]
-    small, large = (set(read_parquet(tmp_path / "run" / "curve" / "rows" / f"{size}-17.parquet")["row_id"]) for size in (28, 56))
+    small, large = (set(read_parquet(tmp_path / "run" / "curve" / "rows" / f"{size}-17.parquet")["row_id"]) for size in (20, 40))
     assert small < large
     assert any("the next 1,000 rows would buy" in line for line in found.summary())
     assert (tmp_path / "run" / "report.html").read_text().count("How many rows are needed?") == 1

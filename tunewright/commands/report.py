@@ -1,4 +1,4 @@
-"""`tunewright report RUN`: one HTML file."""
+"""`tunewright report RUN`: one HTML file, and where the time went."""
 
 from __future__ import annotations
 
@@ -14,8 +14,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def do(given: argparse.Namespace) -> int:
+    from tunewright.core.files import read_jsonl
     from tunewright.lifecycle import write_report
+    from tunewright.report.effort import effort
 
-    path = write_report(existing(given.run))
-    out(given, {"report": str(path)}, [str(path)])
+    run = existing(given.run)
+    path = write_report(run)
+    events, decisions = (
+        read_jsonl(file) if (file := run.path(*name)).exists() else [] for name in (("events.jsonl",), ("review", "log.jsonl"))
+    )
+    spent = effort(events, decisions)
+    out(given, {"report": str(path), "effort": spent}, [str(path), *([spent["text"]] if spent else [])])
     return 0

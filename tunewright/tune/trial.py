@@ -62,14 +62,20 @@ class Trial:
 def attempt_all(word: str, trials: list[Trial], executor: Executor, report: Report) -> None:
     """Do those of `trials` that are not done, techniques two side by side where there are two cores; say first how long it will
     take. All of them write into one folder, which holds what the frozen layers say until the end."""
-    missing = [one for one in trials if one.done() is None]
+    missing = sorted((one for one in trials if one.done() is None), key=lambda one: -one.steps)
     trains = any(kind_of(_name(one.spec)) == "techniques" for one in missing)
     workers = min(2, cores(), len(missing)) if trains else 1
     if missing:
-        longest = max(missing, key=lambda one: one.steps)
-        seconds = max(executor.map(estimate, [longest] * workers, workers=workers)) * len(missing) / workers
+        done = len(trials) - len(missing)
+        report.say(f"{word} {len(trials)} trainings, {done} done before; finding out how long the others take")
+        if trains:
+            seconds = max(executor.map(estimate, missing[:1] * workers, workers=workers)) * len(missing) / workers
+        else:  # quick enough to find out by doing the first
+            clock = time.perf_counter()
+            attempt(missing.pop(0), report)
+            seconds = (time.perf_counter() - clock) * len(missing)
         shown = f"{seconds / 60:.1f} minutes" if seconds >= 90 else f"{max(1, round(seconds))} seconds"
-        report.say(f"{word} {len(trials)} trainings ({len(trials) - len(missing)} done before): about {shown}")
+        report.say(f"          about {shown}")
     executor.map(attempt, missing, workers=workers)
     shutil.rmtree(trials[0].answers.parent / LOWER, ignore_errors=True)
 
@@ -177,10 +183,8 @@ def _ready(technique: Any, trial: Trial) -> tuple[Any, Any, Any, int]:
 
 
 def estimate(trial: Trial, report: Report) -> float:
-    """Seconds that `trial` will take, from two steps and a few answers."""
-    part = build(kind_of(_name(trial.spec)), trial.spec)
-    if isinstance(part, Baseline):
-        return 5.0 + (len(read_parquet(trial.train)) / 25 if "embedding" in part.part_name() else 0.0)
+    """Seconds that `trial`, of a technique, will take: from two steps and a few answers."""
+    part = build("techniques", trial.spec)
     place = trial.answers.with_name(f"{trial.name}.probe-{os.getpid()}")
     some = place / "test.parquet"
     write_parquet(some, read_parquet(trial.test).head(PROBED))
