@@ -13,6 +13,7 @@ def shaped(rows: pl.DataFrame, needs: Sequence[str]) -> pl.DataFrame:
     following = {
         "answer": pl.col("text").shift(-1).fill_null(pl.col("text").first()),
         "rejected": pl.col("text").shift(-2).fill_null("No, it is not."),
+        "split": pl.when(pl.int_range(pl.len()) % 2 == 0).then(pl.lit("train")).otherwise(pl.lit("test")),
     }
     rows = rows.with_columns(following[name].alias(name) for name in needs if name in following and name not in rows.columns)
     if "messages" in needs and "messages" not in rows.columns:
