@@ -20,7 +20,8 @@ from tunewright.sources.place import Place
 from tunewright.sources.table import RAW_LIMIT, Bad, Table
 
 _FRONT = ("row_id", "source", "line")
-_OURS = ("text", "label", "answer", "rejected", "messages", "tools")
+WEIGHT = "weight"
+_OURS = ("text", "label", "answer", "rejected", "messages", "tools", WEIGHT)
 _BAD_LIMIT = 0.5
 
 
@@ -46,7 +47,7 @@ class Builder:
         if not table.frame.width:
             raise DataError(f"{place.shown}: the records have no fields.")
         ids = self._row_ids(place, table)
-        converted = self.choice.layout.convert(table, self.data)
+        converted = _weighed(table, self.choice.layout.convert(table, self.data))
         selected = table.frame.select(pl.all_horizontal(pl.lit(True), *_conditions(self.data))).to_series()
         if len(selected) != len(table.lines):
             selected = pl.repeat(bool(selected[0]), len(table.lines), dtype=pl.Boolean, eager=True)
@@ -99,7 +100,7 @@ class Builder:
 
     def _named(self, place: Place, table: Table, ids: pl.Series, converted: pl.DataFrame) -> pl.DataFrame:
         """Our columns first, then the file's own that the layout has not used up; a name of ours gets an underscore."""
-        used = set(self.choice.layout.uses(self.data).values()) - kept_columns(self.data)
+        used = set(self.choice.layout.uses(self.data).values()) - kept_columns(self.data) | {WEIGHT}
         own = table.frame.drop(used, strict=False)
         own = own.rename(_apart(own.columns))
         ours = [converted[name] for name in _OURS if name in converted.columns]
@@ -116,6 +117,23 @@ class Builder:
         ids = self._bad_ids.of_texts(pl.Series([f"{one.reason}:{one.raw}" for one in bad], dtype=pl.String))
         rows = [(row_id, place.name, one.line, one.reason, one.detail, one.raw) for row_id, one in zip(ids, bad, strict=True)]
         return pl.DataFrame(rows, schema=QUARANTINE_SCHEMA, orient="row")
+
+
+def _weighed(table: Table, converted: pl.DataFrame) -> pl.DataFrame:
+    """With the file's column `weight`, where it has one, as the weight of each row in training. What is no weight cannot be used."""
+    if WEIGHT not in table.frame.columns:
+        return converted
+    given = table.frame[WEIGHT].cast(pl.String).str.strip_chars().replace("", None)
+    number = given.cast(pl.Float64, strict=False)
+    wrong = given.is_not_null() & ~(number.is_finite() & (number >= 0)).fill_null(False) & converted[REASON].is_null()
+    said = pl.format(
+        "weight must be a number of at least 0, but is {}; a column that is no row weight needs another name", given.str.head(40)
+    )
+    return converted.with_columns(
+        number.alias(WEIGHT),
+        pl.when(wrong).then(pl.lit("bad_weight")).otherwise(pl.col(REASON)).alias(REASON),
+        pl.when(wrong).then(said).otherwise(pl.col(DETAIL)).alias(DETAIL),
+    )
 
 
 def _apart(own: Sequence[str]) -> dict[str, str]:
