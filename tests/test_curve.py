@@ -76,7 +76,7 @@ def test_the_answer_says_wasted_worth_it_or_too_wide() -> None:
 
 
 def test_a_curve_from_real_files_rises_and_is_written_down(tmp_path: Path) -> None:
-    write_rows(tmp_path / "rows.csv")
+    write_rows(tmp_path / "rows.csv", variants=12)
     found = learning_curve(recipe_of(tmp_path), tmp_path / "run", Question(target=0.99), QUIET)
     points = found.document["points"]
     assert [one["rows"] for one in points] == [20, 40, 80]

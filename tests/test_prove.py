@@ -23,12 +23,14 @@ THINGS = ("phone", "screen", "battery", "camera", "charger", "cable", "case", "s
 QUIET = Report(quiet=True)
 
 
-def write_rows(path: Path, wrong: int = 0) -> None:
-    """160 rows of two classes; `wrong` copies of good rows say bad, in capitals or with a blank behind."""
+def write_rows(path: Path, wrong: int = 0, variants: int = 1) -> None:
+    """160 rows of two classes; `wrong` copies of good rows say bad, in capitals or with a blank behind. More `variants` of each
+    word make the task harder."""
     rng = np.random.default_rng(0)
 
     def row(words: tuple[str, ...], number: int) -> str:
-        return " ".join([*rng.choice(words, 3), *rng.choice(THINGS, 3), f"number{number}", f"box{rng.integers(999)}"])
+        told = [f"{word}{'abcdefghijkl'[rng.integers(variants)]}" for word in rng.choice(words, 3)]
+        return " ".join([*told, *rng.choice(THINGS, 3), f"number{number}", f"box{rng.integers(999)}"])
 
     texts = [row((GOOD, BAD)[number % 2], number) for number in range(160)]
     labels = [("good", "bad")[number % 2] for number in range(160)]

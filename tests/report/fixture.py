@@ -306,3 +306,16 @@ def _evidence(directory: Path) -> None:
             directory / "review" / "log.jsonl",
             {"row_id": f"r{number}", "action": "accept", "by": ["ann", "bo"][number % 2], "seconds": 9.0},
         )
+    share = {"value": 0.8, "low": 0.62, "high": 0.91}
+    table = [{"score_from": 0.5, "rows": 52, "precision": share, "recall": {"value": 0.4, "low": 0.1, "high": 0.9}}]
+    one = {
+        "flagged": 52,
+        "unflagged": 3656,
+        "judged": 40,
+        "precision": share,
+        "recall": table[0]["recall"],
+        "strata": [],
+        "thresholds": table,
+    }
+    checks = {"encoding_damage": one | {"suggested": table[0] | {"shown": False}, "disputed": 0}, "toxicity": one | {"suggested": None}}
+    write_json(directory / "review" / "calibration.json", {"at": "2026-11-21", "wanted_precision": 0.9, "checks": checks})

@@ -42,7 +42,7 @@ def test_what_was_not_measured_is_said() -> None:
     found = effort([*done("audit", 30), {"event": "stage_started", "stage": "tune"}], [])
     assert found is not None
     assert found["compute"]["share"] is None
-    for words in ("no review was logged", "1 attempts were killed", "1 attempts did not log their compute"):
+    for words in ("no review was logged", "1 attempt was killed", "1 attempt did not log their compute"):
         assert words in found["text"]
 
 

@@ -264,3 +264,10 @@ def test_findings_to_know_are_folded_away_and_seconds_are_shown(run: Path) -> No
     assert "label noise" in folded
     assert "conflicting labels" not in folded
     assert "0.25" in folded
+
+
+def test_what_people_said_about_the_checks_is_shown_with_intervals(run: Path) -> None:
+    text = page_of(run).text
+    assert "40 decisions: accept 40." in text
+    assert "encoding damage 52 40 80% (62% to 91%) 40% (10% to 90%) 0.50 (likely)" in text
+    assert "toxicity 52 40 80% (62% to 91%) 40% (10% to 90%) none" in text

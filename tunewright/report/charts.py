@@ -29,7 +29,8 @@ class Scale:
         """The smallest axis with round ends that holds all `values` (None and NaN are left out); `tight` ends at the values."""
         known = [value for value in values if value is not None and math.isfinite(value)] or [0.0, 1.0]
         low, high = min(known), max(known)
-        high = high if high - low > 1e-9 * max(abs(low), abs(high)) else low + (abs(low) or 1.0)
+        if high - low <= max(1e-12, 1e-9 * max(abs(low), abs(high))):  # the same value, or apart by rounding
+            high = low + (abs(low) if abs(low) > 1e-9 else 1.0)
         rough = (high - low) / ticks
         power = 10.0 ** math.floor(math.log10(rough))
         step = next(power * unit for unit in (1, 2, 2.5, 5, 10) if power * unit >= rough * 0.999)

@@ -66,7 +66,7 @@ def _attempts(events: Sequence[Json]) -> tuple[list[Json], int]:
 
 
 def _share(lines: Sequence[Json], key: str) -> Json:
-    data, model = (sum(one[key] for one in lines if one["data"] is which) for which in (True, False))
+    data, model = (round(sum(one[key] for one in lines if one["data"] is which), 2) for which in (True, False))
     return {"data": data, "model": model, "share": data / (data + model) if data + model else None}
 
 
@@ -90,10 +90,12 @@ def _words(found: Json) -> str:
     missing = [] if people["decisions"] else ["no review was logged"]
     if people["unmeasured_decisions"]:
         missing.append(f"{people['unmeasured_decisions']:,} decisions have no time")
-    if found["killed_attempts"]:
-        missing.append(f"{found['killed_attempts']} attempts were killed, or still run, and left no time")
-    if found["compute"]["unmeasured_attempts"]:
-        missing.append(f"{found['compute']['unmeasured_attempts']} attempts did not log their compute")
+    if not found["wall"]["model"]:
+        missing.append("no work on a model was logged")
+    if killed := found["killed_attempts"]:
+        missing.append(f"{killed} {'attempt was' if killed == 1 else 'attempts were'} killed, or still run, and left no time")
+    if silent := found["compute"]["unmeasured_attempts"]:
+        missing.append(f"{silent} {'attempt' if silent == 1 else 'attempts'} did not log their compute")
     return f"{text}: {', '.join(parts)}." + (f" Not measured: {'; '.join(missing)}." if missing else "")
 
 

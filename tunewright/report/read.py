@@ -45,6 +45,8 @@ def read_run(directory: Path) -> Json:
         "proof": proof and _proof(proof, done["prepare"]),
         "curve": _curve(read("curve/curve.json"), done["prepare"]),
         "unproven": _unproven(summary, proof, done["prepare"]),
+        "calibration": read("review/calibration.json"),
+        "decisions": _decisions(read("review/log.jsonl")),
         "effort": effort(read("events.jsonl") or [], read("review/log.jsonl") or []),
         "tune": board and _tune(board, {one["name"]: read(f"tune/{one['name']}/history.jsonl") for one in board["candidates"]}),
         "test": test and _test(test, verdict or {}, recipe or {}, board or {"candidates": []}),
@@ -103,6 +105,14 @@ def _curve(found: Json | None, prepared: Json) -> Json | None:
 
 def _stale(found: Json, prepared: Json) -> bool:
     return bool(prepared) and found.get("inputs") != prepared.get("inputs")
+
+
+def _decisions(log: list[Json] | None) -> Json | None:
+    """How often reviewers did what, the most frequent first."""
+    counts: dict[str, int] = {}
+    for one in log or []:
+        counts[one["action"]] = counts.get(one["action"], 0) + 1
+    return dict(sorted(counts.items(), key=lambda one: -one[1])) or None
 
 
 def _unproven(summary: Json | None, proof: Json | None, prepared: Json) -> list[str]:
