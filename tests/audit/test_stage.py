@@ -73,6 +73,7 @@ def test_the_lines_that_are_printed_are_plain(tmp_path: Path):
         "1 row: the same words as an earlier row [exact_duplicates]",
         "1 row: HTML entities or tags left in the text [html_remnants]",
         "1 row: nearly the same words as an earlier row [near_duplicates]",
+        "layout text_label: columns text and label, 3 different labels in 7 sampled rows",
     ]
 
 

@@ -171,4 +171,4 @@ def test_wild_bytes_between_good_lines_lose_none_of_them(tmp_path_factory: pytes
 
 
 def test_read_columns_needs_no_description(tmp_path: Path):
-    assert read_columns(write(tmp_path, '{"q": "a", "kind": "x"}\n', "rows.jsonl")).columns == ["q", "kind"]
+    assert read_columns(DataSettings(path=str(write(tmp_path, '{"q": "a", "kind": "x"}\n', "rows.jsonl")))).columns == ["q", "kind"]

@@ -67,7 +67,8 @@ def audit_rows(read: ReadResult, recipe: Recipe, report: Report, executor: Execu
 
     workers = workers_for(recipe.compute.workers)
     given = in_threads([partial(decided, one.check, one, rows, look) for one in measured if not one.problem], workers)
-    return AuditResult(Seen.of(read), tuple(given), skipped, recipe.audit.fail_on, again)
+    notes = (read.evidence,) if read.evidence else ()
+    return AuditResult(Seen.of(read), tuple(given), skipped, recipe.audit.fail_on, again, notes)
 
 
 def look_of(recipe: Recipe, report: Report, executor: Executor) -> Look:

@@ -27,8 +27,8 @@ def do(given: argparse.Namespace) -> int:
     from tunewright.audit import audit_frame
     from tunewright.starter import guess_settings
 
-    values, _ = guess_settings(Path(given.recipe))
-    values["path"] = str(Path(given.recipe).resolve())
+    values, _ = guess_settings(given.recipe, given.set)
+    values["path"] = given.recipe
     result = audit_frame(Recipe.check({"data": values}, "command line", overrides=given.set), report=Report())
     out(given, {"summary": result.summary(), "failed": result.failed, "counts": result.counts}, result.summary())
     return 1 if result.failed else 0

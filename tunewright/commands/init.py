@@ -11,13 +11,14 @@ HELP = "look at the data and write a commented recipe"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("data", metavar="DATA")
+    parser.add_argument("data", metavar="DATA", help="file, directory, glob or database URL")
     parser.add_argument("-o", "--output", default="recipe.yaml", metavar="FILE")
+    parser.add_argument("--set", action="append", default=[], metavar="data.KEY=VALUE", help="what init cannot guess, such as data.query")
 
 
 def do(given: argparse.Namespace) -> int:
     from tunewright.starter import write_recipe
 
-    notes = write_recipe(Path(given.data), Path(given.output))
-    out(given, {"recipe": given.output, "notes": notes}, [*notes, f"Wrote {given.output}. Next: tunewright run {given.output}"])
+    notes, following = write_recipe(given.data, Path(given.output), given.set)
+    out(given, {"recipe": given.output, "notes": notes}, [*notes, f"Wrote {given.output}. Next: {following}"])
     return 0

@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -85,9 +84,9 @@ def look(data: DataSettings, rows: int = SAMPLE) -> First:
     return First(opened.places, table.frame, choose(table, opened.data))
 
 
-def read_columns(path: str | Path) -> pl.DataFrame:
+def read_columns(data: DataSettings) -> pl.DataFrame:
     """Every readable record with its own columns as text."""
-    opened = open_data(DataSettings(path=str(path)))
+    opened = open_data(data)
     tables = [table.frame for place in opened.places for table in place.read(opened.data)]
     columns: pl.DataFrame = pl.concat(tables, how="diagonal")
     return columns

@@ -69,7 +69,9 @@ def choose(sample: Table, data: DataSettings) -> Choice:
     columns = sample.frame.columns
     if data.layout != "auto":
         layout: Layout = plugins.build("layouts", data.layout).bound(columns, data)
-        return Choice(layout, f"layout {layout.part_name()}: set by data.layout")
+        there = set(layout.uses(data).values()) <= set(columns)
+        evidence = (layout.detect(sample, data) if there else None) or "the sampled rows do not look like it"
+        return Choice(layout, f"layout {layout.part_name()}: {evidence} (set by data.layout)")
     every: list[Layout] = [plugins.build("layouts", name).bound(columns, data) for name in plugins.names("layouts")]
     text_label = next(one for one in every if one.part_name() == "text_label")
     found = [Choice(one, f"layout {one.part_name()}: {evidence}") for one in every if (evidence := one.detect(sample, data))]
