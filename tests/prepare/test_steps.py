@@ -196,7 +196,7 @@ def test_the_ledger_balances_after_any_order_of_steps(
     where = context(rows, steps=[spec_of(name) for name in order])
     bench = Bench(where)  # type: ignore[arg-type]
     stay = bench.apply(rows, build_steps([spec_of(name) for name in order])[0])
-    played, told = changes.replay(rows, pl.concat(bench.lines))
+    played, _ = changes.replay(rows, pl.concat(bench.lines))
     assert played.equals(stay)
     ledger: Ledger = where.ledger  # type: ignore[attr-defined]
     ledger.record("prepare", "kept", stay)
