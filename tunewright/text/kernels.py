@@ -26,6 +26,7 @@ SECOND, THIRD = U(0x9E3779B97F4A7C15), U(0xF1357AEA2E62A9C5)
 TOP_BITS, LOW_BITS = U(0x8080808080808080), U(0x7F7F7F7F7F7F7F7F)
 FIRST_PRINTED, LETTER_A, AFTER_Z = U(0x2121212121212121), U(0x3F3F3F3F3F3F3F3F), U(0x2525252525252525)
 PLACES = U(0x0001020304050607)
+SHORT = 64  # keys that are sorted by counting
 MANTISSA = 16  # frequencies up to 31 are told apart exactly, larger ones by their first five binary digits
 
 
@@ -156,10 +157,10 @@ def _rarity(frequency: int) -> Any:
 
 
 @kernel
-def sort_row(values: Array, count: int) -> None:
-    """Shell's sort of the first `count` values: quick on short rows, good enough on rows of a million words."""
+def _sort_long(values: Array, count: int) -> None:
+    """Shell's sort of the first `count` values: good enough on rows of a million words."""
     gap = 1
-    while count > 24 and 9 * gap < 4 * count:
+    while 9 * gap < 4 * count:
         gap = 9 * gap // 4 + 1
     while gap:
         for place in range(gap, count):
@@ -169,6 +170,33 @@ def sort_row(values: Array, count: int) -> None:
                 at -= gap
             values[at] = value
         gap = 0 if gap == 1 else max(1, (gap - 1) * 4 // 9)
+
+
+@kernel
+def _sorted_distinct(values: Array, count: int, ranks: Array, out: Array) -> int:
+    """Write the first `count` values to `out` in order, each once; return how many there are.
+
+    In a short row each value's place is the number of smaller ones: count^2 comparisons, eight at a time and without
+    branches. They add up to 0 + 1 + ... when no two values are equal; that is nearly every row.
+    """
+    if count <= len(ranks):
+        ranks[:count] = 0
+        total = 0
+        for one in range(count):
+            for other in range(count):
+                ranks[other] += values[other] > values[one]
+        for place in range(count):
+            out[ranks[place]] = values[place]
+            total += ranks[place]
+        if 2 * total == count * (count - 1):
+            return count
+    _sort_long(values, count)
+    distinct = 0
+    for place in range(count):
+        if place == 0 or values[place] != values[place - 1]:
+            out[distinct] = values[place]
+            distinct += 1
+    return distinct
 
 
 @kernel
@@ -184,7 +212,7 @@ def rank_shingles(shingles: Array, stops: Array, wanted: Array, table: Array, sh
     rarity = np.empty(65536, np.uint64)
     for frequency in range(65536):
         rarity[frequency] = _rarity(frequency) << U(56)
-    own = np.empty(64, np.uint64)
+    own, ranks = np.empty(64, np.uint64), np.empty(SHORT, np.int64)
     begin, filled = 0, 0
     for row in range(len(stops)):
         end = stops[row]
@@ -198,14 +226,12 @@ def rank_shingles(shingles: Array, stops: Array, wanted: Array, table: Array, sh
                 own[shared] = rarity[frequency] | (shingle >> U(8))
                 shared += frequency > 1
                 sketch[row, (shingle >> U(14)) & U(3)] ^= U(frequency <= 1) << ((shingle >> U(8)) & U(63))
-            sort_row(own, shared)
-            alone, distinct = end - begin - shared, 0
-            for place in range(shared):
-                if place == 0 or own[place] != own[place - 1]:
-                    shingles[filled + distinct] = own[place]
-                    sketch[row, (own[place] >> U(6)) & U(3)] ^= ONE << (own[place] & U(63))
-                    distinct += 1
-            shape[row, 0], shape[row, 1] = distinct, distinct + alone
-            filled += distinct
+            alone = end - begin - shared
+            kept = shingles[filled : filled + _sorted_distinct(own, shared, ranks, shingles[filled:])]
+            for key in kept:
+                sketch[row, (key >> U(6)) & U(3)] ^= ONE << (key & U(63))
+            # A key that repeats in the row has been counted twice there, so it is among the kept.
+            shape[row, 0], shape[row, 1] = len(kept), len(kept) + alone
+            filled += len(kept)
         begin = end
     return filled

@@ -1,28 +1,22 @@
-"""The compiled loops of `neardup` that find the pairs. Rows are given as in `Held`."""
+"""The compiled loops of `neardup` for rows in crowds, where all pairs would be too many: they are visited in order.
+
+Also the greedy choice, and the spanning links, from pairs that are known.
+"""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tunewright.text.kernels import SECOND, THIRD, U, kernel
+from tunewright.text.kernels import U, kernel
+from tunewright.text.kernels_pairs import Held, common_keys, entry_hash, grown, ones, prefix_length
 from tunewright.text.neardup import KEEP, LINKS, TABLE
 
 Array = npt.NDArray[Any]
-# Keys of all rows end to end; and, for each row to join: where its keys begin, (keys, distinct shingles), sketch, group, number.
-Held = tuple[Array, Array, Array, Array, Array, Array]
 
 PLENTY = 64  # near rows among which the nearest is looked for once a table is full
-
-
-@kernel
-def _grown(values: Array) -> Array:
-    larger = np.empty(2 * len(values), values.dtype)
-    larger[: len(values)] = values
-    return larger
 
 
 @kernel
@@ -34,46 +28,19 @@ def _root(parent: Array, row: int) -> int:
 
 
 @kernel
-def _ones(bits: Any) -> Any:
-    bits = bits - ((bits >> U(1)) & U(0x5555555555555555))
-    bits = (bits & U(0x3333333333333333)) + ((bits >> U(2)) & U(0x3333333333333333))
-    return (((bits + (bits >> U(4))) & U(0x0F0F0F0F0F0F0F0F)) * U(0x0101010101010101)) >> U(56)
-
-
-@kernel
-def prefix_length(shared: int, size: int, threshold: float) -> int:
-    """Of how many of its rarest keys a row must share one with any row that it is near to."""
-    return max(0, shared - max(1, math.ceil(threshold * size - 1e-9)) + 1)
-
-
-@kernel
-def bucket_of(key: Any, group: Any, last: Any) -> Any:
-    mixed = (key + group * THIRD) * SECOND
-    return (mixed ^ (mixed >> U(32))) & last
-
-
-@kernel
 def fill_buckets(threshold: float, held: Held, counts: Array) -> None:
     """counts[b] = prefix entries in bucket b."""
     keys, start, shape, _, group, _ = held
     last = U(len(counts) - 1)
     for index in range(len(start)):
         for place in range(start[index], start[index] + prefix_length(shape[index, 0], shape[index, 1], threshold)):
-            counts[bucket_of(keys[place], group[index], last)] += 1
+            counts[_bucket(keys[place], group[index], last)] += 1
 
 
 @kernel
-def common_keys(keys: Array, left: int, left_end: int, right: int, right_end: int, needed: float) -> int:
-    """How many keys two sorted stretches share, or -1 as soon as it must be less than `needed`."""
-    common = 0
-    while left < left_end and right < right_end:
-        one, other = keys[left], keys[right]
-        common += one == other
-        left += one <= other
-        right += other <= one
-        if one != other and common + min(left_end - left, right_end - right) < needed:
-            return -1
-    return common if common >= needed else -1
+def _bucket(key: Any, group: Any, last: Any) -> Any:
+    hashed = entry_hash(key, group)
+    return (hashed ^ (hashed >> U(32))) & last
 
 
 def open_buckets(counts: Array) -> Array:
@@ -102,7 +69,7 @@ def _candidates(postings: Array, rest: int, size: int, threshold: float, sketch:
         row, length = postings[out[place], 0], postings[out[place], 1]
         bits = U(0)
         for word in range(4):
-            bits += _ones(own[word] ^ sketch[row, word])
+            bits += ones(own[word] ^ sketch[row, word])
         out[left] = row
         left += np.int64(bits) <= apart * (length + size) + 1e-9
     return left
@@ -114,7 +81,7 @@ def _gather(keys: Array, group: Any, shared: int, room: Array, postings: Array, 
     last = U(len(room) - 1)
     count = 0
     for place in range(len(keys)):
-        b = bucket_of(keys[place], group, last)
+        b = _bucket(keys[place], group, last)
         out[count, 0], out[count, 1] = np.int64(b), shared - place
         count += room[b, 3]
     for place in range(count):
@@ -184,7 +151,7 @@ def join_rows(mode: int, threshold: float, held: Held, room: Array, postings: Ar
                 nearer = jaccard > best_jaccard or (jaccard == best_jaccard and other < best)
                 if nearer or mode != KEEP:
                     if found == len(left):
-                        left, right, nearness = _grown(left), _grown(right), _grown(nearness)
+                        left, right, nearness = grown(left), grown(right), grown(nearness)
                     found -= mode == KEEP and best >= 0
                     left[found], right[found], nearness[found] = rows[other], rows[index], jaccard
                     found += 1
@@ -218,3 +185,15 @@ def keep_greedily(rows: int, left: Array, right: Array, jaccard: Array) -> Any:
         if best >= 0:
             partner[row], nearness[row] = best, best_jaccard
     return partner, nearness
+
+
+@kernel
+def spanning(rows: int, left: Array, right: Array) -> Array:
+    """Which of the pairs to keep so that they link the same rows into the same sets, with no pair to spare."""
+    parent = np.arange(rows)
+    useful = np.zeros(len(left), np.bool_)
+    for place in range(len(left)):
+        one, other = _root(parent, left[place]), _root(parent, right[place])
+        useful[place] = one != other
+        parent[other] = one
+    return useful

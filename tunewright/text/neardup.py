@@ -36,6 +36,8 @@ ALL, LINKS, KEEP, TABLE = 0, 1, 2, 3  # what the join looks for: every pair, eno
 CHUNK_BYTES = 1 << 24
 MAX_SLOTS = 1 << 26
 PER_ROW = 16
+STRETCH = 1 << 15  # entries that are joined at a time: they fit the cache of one core
+Found = tuple[Array, Array, Array, int]  # earlier row, later row, jaccard; rows that found a table full
 PAIR_SCHEMA = pl.Schema({"left": pl.UInt32, "right": pl.UInt32, "jaccard": pl.Float64})
 KEEP_SCHEMA = pl.Schema({"row": pl.UInt32, "kept": pl.UInt32, "jaccard": pl.Float64})
 OTHER_SPACE = "[\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
@@ -109,7 +111,7 @@ class TextJoin:
 
     def near(self, floor: float, per_row: int = PER_ROW) -> NearPairs:
         """The pairs with Jaccard >= `floor`, at most `per_row` for each row on average, from which any higher threshold is decided."""
-        left, right, jaccard, cut = self._join(TABLE, floor, None, self.first, per_row * len(self))
+        left, right, jaccard, cut = self._join(TABLE, floor, None, self.first, per_row)
         pairs = pl.DataFrame([left, right, jaccard], schema=["left", "right", "jaccard"]).cast(PAIR_SCHEMA)
         return NearPairs(self.first, pairs.sort("right", "left"), floor, cut)
 
@@ -124,26 +126,28 @@ class TextJoin:
         columns = [np.concatenate(both) for both in zip(found, (first[copies], copies, np.ones(len(copies))), strict=True)]
         return pl.DataFrame(columns, schema=["left", "right", "jaccard"]).cast(PAIR_SCHEMA)
 
-    def _join(
-        self, mode: int, threshold: float, groups: pl.Series | None, first: Array, limit: int = np.iinfo(np.int64).max
-    ) -> tuple[Array, Array, Array, int]:
-        """(earlier row, later row, jaccard, rows cut) of the pairs that `mode` wants."""
-        from tunewright.text.kernels_join import fill_buckets, join_rows, open_buckets
+    def _join(self, mode: int, threshold: float, groups: pl.Series | None, first: Array, per_row: int = PER_ROW) -> Found:
+        """The pairs that `mode` wants: picked from all pairs, or, when these are too many, found by visiting rows in order."""
+        from tunewright.text.kernels_join import keep_greedily, spanning
 
         if not 0 < threshold <= 1:
             raise ValueError(f"threshold must be above 0 and at most 1, but got {threshold}")
         rows = np.flatnonzero(self._real & (first == np.arange(len(first))))
         group = np.zeros(len(rows), np.uint64) if groups is None else _codes(groups)[rows]
         origin = self.first[rows]
-        shape = self._shape[origin]
-        held = (self._keys, self._start[origin], shape, self._sketch[origin], group, rows)
-        entries = np.maximum(0, shape[:, 0] - np.maximum(1, np.ceil(threshold * shape[:, 1] - 1e-9)) + 1).sum()
-        counts = np.zeros(_power_of_two(int(entries) // 2), np.int32)
-        fill_buckets(threshold, held, counts)
-        found: tuple[Array, Array, Array, int] = join_rows(
-            mode, threshold, held, open_buckets(counts), np.empty((counts.sum(), 3), np.int32), limit
-        )
-        return found
+        held = (self._keys, self._start[origin], self._shape[origin], self._sketch[origin], group, rows)
+        limit = np.iinfo(np.int64).max if mode == ALL else per_row * len(rows)
+        found, crowded = _all_pairs(threshold, held, limit)
+        if crowded:
+            return _in_order(mode, threshold, held, limit)
+        if mode == KEEP:
+            partner, nearness = keep_greedily(len(first), *found)
+            gone = np.flatnonzero(partner != np.arange(len(first)))
+            return partner[gone], gone, nearness[gone], 0
+        if mode == LINKS:
+            useful = spanning(len(first), *found[:2])
+            return found[0][useful], found[1][useful], found[2][useful], 0
+        return *found, 0
 
 
 @dataclass(frozen=True)
@@ -206,6 +210,35 @@ def ranked(part: Shingled, rows: Array, table: Array) -> tuple[Array, Array, Arr
 
     shape, sketch = np.zeros((len(rows), 2), np.int64), np.zeros((len(rows), 4), np.uint64)
     return part.shingles[: rank_shingles(part.shingles, part.stops, rows, table, shape, sketch)], shape, sketch
+
+
+def _all_pairs(threshold: float, held: Any, limit: int) -> tuple[tuple[Array, Array, Array], bool]:
+    """((earlier row, later row, jaccard) by later row, False), or whether there are more than `limit` pairs."""
+    from tunewright.text.kernels_pairs import all_pairs, count_entries, deal_entries
+
+    by_size = np.argsort(held[2][:, 1], kind="stable")
+    held = (held[0], *(one[by_size] for one in held[1:]))
+    counts = np.zeros(_power_of_two(int(held[2][:, 0].sum()) // STRETCH), np.int64)
+    count_entries(threshold, held, counts)
+    stop = np.cumsum(counts) - counts
+    entries = np.empty(counts.sum(), np.uint64), np.empty((counts.sum(), 3), np.int32)
+    deal_entries(threshold, held, stop, entries)
+    one, other, jaccard, crowded = all_pairs(threshold, held, entries, stop, limit)
+    left, right = np.minimum(one, other), np.maximum(one, other)
+    if crowded:
+        return (left[:0], right[:0], jaccard[:0]), True
+    _, order = np.unique((right << 32) | left, return_index=True)
+    return (left[order], right[order], jaccard[order]), False
+
+
+def _in_order(mode: int, threshold: float, held: Any, limit: int) -> Found:
+    from tunewright.text.kernels_join import fill_buckets, join_rows, open_buckets
+
+    counts = np.zeros(_power_of_two(int(held[2][:, 0].sum()) // 4), np.int32)
+    fill_buckets(threshold, held, counts)
+    room = open_buckets(counts)
+    found: Found = join_rows(mode, threshold, held, room, np.empty((counts.sum(), 3), np.int32), limit)
+    return found
 
 
 def first_of_group(first: Array, groups: pl.Series) -> npt.NDArray[np.int64]:
