@@ -179,3 +179,111 @@ def test_secrets_are_found_in_answers_too_and_never_shown(rows_of: Rows, look: L
     assert found.select("row_id", "field", "start").rows() == [("r0", "answer", None), ("r1", "text", 0)]
     assert not found["evidence"].str.contains(key, literal=True).any()
     assert found["evidence"][0] == "aws_access_key: AKIA… (20 characters)"
+
+
+def sentences(number: int) -> list[str]:
+    return [f"The parcel with number {one} is on its way to the front door of your house now." for one in range(number)]
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        ("Use this:\n```python\nprint(1)", "open_block"),
+        ("The city (which was founded in 1200 by the old king", "open_bracket"),
+        ('He said "I will come as soon as I', "open_quote"),
+        ("We looked at apples, pears,", "comma"),
+        ("To reset the device you have to hold the", "function_word"),
+        ("To reset the device you have to hold the button down", "no_end"),
+    ],
+)
+def test_an_answer_that_breaks_off_is_named_with_the_reason(answer: str, kind: str, rows_of: Rows, look: Look):
+    found = found_in("truncated_answers", ["q"] * 31, look, rows_of, [*sentences(30), answer])
+    assert found["row_id"].to_list() == ["r30"]
+    assert found["evidence"].str.contains(rf"^{kind} \((9\d|100)%").all()
+
+
+def test_finished_answers_are_left_alone(rows_of: Rows, look: Look):
+    done = [
+        "Yes :(",
+        "Use `a[0]`.",
+        "```\ncode\n```",
+        "It costs 5%",
+        "See https://a.example/b",
+        'He said "no".',
+        "(see above)",
+        "Great! 🎉",
+        'The 5" screen is fine.',
+    ]
+    assert found_in("truncated_answers", ["q"] * 39, look, rows_of, [*sentences(30), *done]).is_empty()
+
+
+def test_titles_need_no_end(rows_of: Rows, look: Look):
+    titles = [f"Re: the meeting about the new building number {one} and" for one in range(30)]
+    assert found_in("truncated_answers", ["q"] * 30, look, rows_of, titles).is_empty()
+
+
+def test_no_answer_is_a_warning_and_a_short_one_is_told_where_answers_are_long(rows_of: Rows, look: Look):
+    found = found_in("short_answers", ["q"] * 33, look, rows_of, [*sentences(30), "", "Yes", "好的好的"])
+    assert found.select("row_id", "severity").rows() == [("r30", "warning"), ("r31", "info")]
+    assert found_in("short_answers", ["q"] * 3, look, rows_of, ["Yes", "No", "Yes"]).is_empty()
+
+
+def test_an_answer_that_gives_the_prompt_back(rows_of: Rows, look: Look):
+    asked = ["What is the capital of France today?", "Be kind.\n\nWhat is the capital of  Spain today?", "What is it called in Italy?"]
+    answers = ["what is the capital of FRANCE today?", "What is the capital of Spain today? Madrid.", "What is it? It is called Roma."]
+    found = found_in("echoed_prompt", asked, look, rows_of, answers)
+    assert found["row_id"].to_list() == ["r0", "r1"]
+    assert found["score"].to_list() == [1.0, pytest.approx(35 / 43)]
+    assert found_in("echoed_prompt", asked, look, rows_of, answers, share=0.9)["row_id"].to_list() == ["r0"]
+
+
+def test_a_data_set_cut_at_a_number_of_words_is_told(rows_of: Rows, look: Look):
+    whole = ["word " * number for number in range(1, 150)]
+    cut = ["longer " * 160] * 25
+    found = found_in("cut_at_limit", [*whole, *cut], look, rows_of)
+    assert "25 rows (14.4%) have exactly 160 words, and none has more" in found["evidence"].to_list()
+    assert found_in("cut_at_limit", whole, look, rows_of).is_empty()
+    assert found_in("cut_at_limit", ["word " * 160] * 25, look, rows_of).is_empty()
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("so so so so good", "loop: 4 times, 67% of it: so so so so"),
+        ("I hate this! I hate this! I hate this! I hate this! Really", "loop: 4 times"),
+        ("很好很好很好很好的手机", "loop: 4 times"),
+        (" ".join(f"buy now and save {one} dollars" for one in range(15)), "ngram: 15 times"),
+        ("the same line here\nother words 1\nthe same line here\nthe same line here\n", "lines: 3 times, 50% of it"),
+        ("He shouted nooooooooooooooooooooooooo!", "run: 25 times"),
+    ],
+)
+def test_what_a_text_repeats_is_counted_and_shown(text: str, kind: str, rows_of: Rows, look: Look):
+    found = found_in("repetition", ["nothing to see", text], look, rows_of)
+    assert found["row_id"].to_list() == ["r1"]
+    assert found["evidence"][0].startswith(kind)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hip hip hooray",
+        "a very, very good phone",
+        "row, row, row your boat gently down the stream",
+        "-----\n-----\n-----\nhello",
+        "!!!!!!!!!!!!!!!!!!!!!!!!!!",
+        "one\ntwo\none\ntwo",
+    ],
+)
+def test_ordinary_emphasis_is_no_repetition(text: str, rows_of: Rows, look: Look):
+    assert found_in("repetition", [text], look, rows_of).is_empty()
+
+
+def test_an_answer_that_repeats_itself_is_a_warning_and_the_place_is_that_of_the_text(rows_of: Rows, look: Look):
+    found = found_in("repetition", ["Ünïcode: no no no no no"], look, rows_of, ["yes yes yes yes yes"])
+    assert found.select("field", "severity", "start", "end").rows() == [("answer", "warning", None, None), ("text", "info", 9, 23)]
+
+
+def test_the_thresholds_of_repetition_can_move(rows_of: Rows, look: Look):
+    assert found_in("repetition", ["no no no, I said it and I mean it"], look, rows_of, times=3, loop=0.2)["score"].to_list() == [
+        pytest.approx(6 / 23)
+    ]

@@ -1,0 +1,39 @@
+"""A data set whose longest texts all have the same length was cut: somebody's export kept the first 160 words."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import polars as pl
+from pydantic import Field
+
+from tunewright.core.parts import Check, Look
+
+
+class CutAtLimit(Check):
+    """Many texts, or answers, of exactly the greatest length: they were cut before they came here."""
+
+    scope: ClassVar[Literal["row", "all"]] = "all"
+    share: float = Field(0.01, gt=0, le=1, description="share of the rows that must have the greatest length")
+    min_rows: int = Field(20, ge=2, description="rows that must have it")
+
+    def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
+        found = []
+        for column in (one for one in ("text", "answer") if one in rows.columns):
+            for unit, length in (("words", pl.col(column).str.count_matches(r"\S+")), ("characters", pl.col(column).str.len_chars())):
+                lengths = rows.select(length.alias("length")).to_series().drop_nulls()
+                most, half = lengths.max(), lengths.median()
+                if most is not None and half is not None:
+                    found.append((column, unit, most, int((lengths == most).sum()), half, len(lengths)))
+        names = {"field": pl.String, "unit": pl.String, "most": pl.Int64, "rows": pl.Int64, "half": pl.Float64, "looked": pl.Int64}
+        return pl.DataFrame(found, schema=names, orient="row")
+
+    def decide(self, measures: pl.DataFrame, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
+        many = (pl.col("rows") >= self.min_rows) & (pl.col("rows") >= self.share * pl.col("looked"))
+        cut = measures.filter(many & (pl.col("most") >= 20) & (pl.col("rows") < pl.col("looked")))
+        percent = (100 * pl.col("rows") / pl.col("looked")).round(1)
+        return cut.select(
+            "field",
+            evidence=pl.format("{} rows ({}%) have exactly {} {}, and none has more", "rows", percent, "most", "unit"),
+            suggested_fix=pl.lit("get the whole texts, or end them at a sentence"),
+        )
