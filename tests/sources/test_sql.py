@@ -15,7 +15,9 @@ import duckdb
 import polars as pl
 import pytest
 
+from tunewright import lifecycle
 from tunewright.core.errors import DataError
+from tunewright.core.progress import Report
 from tunewright.core.recipe import DataSettings, Recipe
 from tunewright.core.urls import masked
 from tunewright.sources import fingerprint, read_rows
@@ -230,3 +232,18 @@ def test_flight_sql(flight_sql: int, monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(DataError, match="could not be run") as caught:
         read_rows(sql(f"grpc://:${{DREMIO_TOKEN}}@127.0.0.1:{free_port()}"))
     assert "t0ken" not in str(caught.value)
+
+
+def test_a_run_directory_holds_no_password(postgres: int, tmp_path: Path):
+    url = f"postgresql://ann:s3cret%2Fpass@127.0.0.1:{postgres}/postgres"
+    query = "SELECT 'text number ' || n AS text, CASE WHEN n % 2 = 0 THEN 'a' ELSE 'b' END AS label FROM generate_series(1, 20) AS n"
+    recipe = Recipe.check({"data": {"path": url, "query": query}, "audit": {"checks": ["exact_duplicates"]}})
+    run = lifecycle.run(recipe, tmp_path / "run", until="audit", report=Report(quiet=True))
+    assert run.done("audit")["failed"] is False
+    files = [path for path in run.directory.rglob("*") if path.is_file()]
+    written = "".join(str(pl.read_parquet(one).rows()) if one.suffix == ".parquet" else one.read_text(errors="replace") for one in files)
+    assert "text number 7" in written
+    assert "s3cret" not in written
+    assert "postgresql://***:***@127.0.0.1" in written
+    again = lifecycle.run(recipe, tmp_path / "run", until="audit", report=Report(quiet=True))
+    assert again.done("audit")["finished"] == run.done("audit")["finished"]

@@ -70,8 +70,8 @@ def choose(sample: Table, data: DataSettings) -> Choice:
     if data.layout != "auto":
         layout: Layout = plugins.build("layouts", data.layout).bound(columns, data)
         there = set(layout.uses(data).values()) <= set(columns)
-        evidence = (layout.detect(sample, data) if there else None) or "the sampled rows do not look like it"
-        return Choice(layout, f"layout {layout.part_name()}: {evidence} (set by data.layout)")
+        why = (layout.detect(sample, data) if there else None) or "the sampled rows do not look like it"
+        return Choice(layout, f"layout {layout.part_name()}: {why} (set by data.layout)")
     every: list[Layout] = [plugins.build("layouts", name).bound(columns, data) for name in plugins.names("layouts")]
     text_label = next(one for one in every if one.part_name() == "text_label")
     found = [Choice(one, f"layout {one.part_name()}: {evidence}") for one in every if (evidence := one.detect(sample, data))]
@@ -91,8 +91,8 @@ def counted(fit: int, looked: int) -> str:
     return f"in {fit:,} of {looked:,} sampled rows"
 
 
-def plain(table: Table, name: str, word: str = "text") -> tuple[pl.Series, pl.Series]:
-    """Column `name` as text, and what is wrong with each value: a list or an object where `word` is needed."""
+def plain(table: Table, name: str) -> tuple[pl.Series, pl.Series]:
+    """Column `name` as text, and what is wrong with each value: a list or an object where text is needed."""
     values = table.frame[name]
     nested = table.nested.get(name)
     if nested is None:

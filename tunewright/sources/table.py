@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 RAW_LIMIT = 2000
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def as_text(value: Any) -> str | None:
         return value
     if type(value) is int:
         return str(value)
-    return json.dumps(value, ensure_ascii=False)
+    return _encode(value)
 
 
 def is_broken(text: str) -> bool:

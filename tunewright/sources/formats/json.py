@@ -64,7 +64,6 @@ def _rows(values: dict[str, Any]) -> list[Any] | None:
 
 def _elements(text: str) -> Iterator[tuple[int, Any, str]]:
     """(ordinal, value or what is wrong with it, its text) of each element of a JSON list. What follows a break is one bad record."""
-    strict = json.JSONDecoder(object_pairs_hook=jsonl._no_key_twice, parse_constant=jsonl._no_constant, parse_float=jsonl._finite)
     lenient = json.JSONDecoder()
     at, ordinal = _skip(text, text.index("[") + 1), 0
     while True:
@@ -75,7 +74,7 @@ def _elements(text: str) -> Iterator[tuple[int, Any, str]]:
             return
         ordinal += 1
         try:
-            value, end = strict.raw_decode(text, at)
+            value, end = jsonl.STRICT.raw_decode(text, at)
         except jsonl.Unusable as error:
             try:
                 _, end = lenient.raw_decode(text, at)

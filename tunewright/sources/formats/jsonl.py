@@ -163,7 +163,7 @@ class Unusable(Exception):
 
 def loads(text: str) -> Any:
     """Strict JSON. Raises `Unusable` for a key given twice and for NaN and Infinity, `ValueError` for what is no JSON."""
-    return json.loads(text, object_pairs_hook=_no_key_twice, parse_constant=_no_constant, parse_float=_finite)
+    return STRICT.decode(text)
 
 
 def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -184,3 +184,6 @@ def _finite(text: str) -> float:
     if value in (float("inf"), float("-inf")):
         raise Unusable("not_a_number", f"{text[:40]} is too large for a number")
     return value
+
+
+STRICT = json.JSONDecoder(object_pairs_hook=_no_key_twice, parse_constant=_no_constant, parse_float=_finite)
