@@ -13,6 +13,7 @@ import polars as pl
 
 from tunewright.core.files import read_json, read_jsonl, read_parquet
 from tunewright.core.finding import SEVERITIES
+from tunewright.report.bias import bias
 from tunewright.report.charts import Curve, Scale
 from tunewright.report.effort import effort
 
@@ -41,6 +42,7 @@ def read_run(directory: Path) -> Json:
         "last": max(done.values(), key=lambda one: str(one.get("finished", ""))),
         "verdict": verdict,
         "audit": audit and _audit(audit),
+        "bias": bias(directory, audit),
         "prepare": summary and _prepare(summary, read("ledger.parquet")),
         "proof": proof and _proof(proof, done["prepare"]),
         "curve": _curve(read("curve/curve.json"), done["prepare"]),
