@@ -25,7 +25,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="dawid_skene", metavar="NAME", help="majority, dawid_skene (default) or snorkel")
     parser.add_argument("--text", metavar="COLUMN", help="column with the text, when a data file is given (default: as `init` guesses)")
     parser.add_argument(
-        "--gold", metavar="COLUMN", help="column with labels that are known; they judge and never teach (default: data.label)"
+        "--gold",
+        metavar="COLUMN",
+        help="column with labels that are known; they judge and never teach (default: the recipe's data.label, or `label`)",
     )
     parser.add_argument("--balance", metavar="L=SHARE,...", help="how frequent each label is, where you know it")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key of the recipe; may be repeated")
@@ -57,6 +59,8 @@ def do(given: argparse.Namespace) -> int:
 
 def _read(given: argparse.Namespace) -> tuple[pl.DataFrame, pl.Series | None, int]:
     """All rows, labelled or not; the labels that are known, if any; and how many records could not be read."""
+    import polars as pl
+
     from tunewright.core.settings import did_you_mean
     from tunewright.sources import read_rows
 
@@ -70,7 +74,7 @@ def _read(given: argparse.Namespace) -> tuple[pl.DataFrame, pl.Series | None, in
         raise DataError(f"--gold: there is no column {given.gold!r}.{did_you_mean(given.gold, rows.columns)}")
     if gold is None:
         return rows, None, len(read.quarantine)
-    known = gold.str.strip_chars().replace("", None)
+    known = gold.cast(pl.String).str.strip_chars().replace("", None)
     return rows.drop(gold.name), None if known.null_count() == len(known) else known, len(read.quarantine)
 
 
@@ -81,8 +85,11 @@ def _settings(given: argparse.Namespace) -> DataSettings:
     if Path(given.data).suffix.lower() in (".yaml", ".yml"):
         return Recipe.load(given.data, given.set).data
     path = str(Path(given.data).resolve())
-    values = {"text": given.text} if given.text else guess_settings(Path(given.data))[0]
-    return Recipe.check({"data": {**values, "path": path}}, "command line", overrides=given.set).data
+    guessed = {} if given.text else guess_settings(Path(given.data))[0]
+    values = {name: guessed[name] for name in ("text", "format", "encoding") if name in guessed}
+    return Recipe.check(
+        {"data": {**values, **({"text": given.text} if given.text else {}), "path": path}}, "command line", overrides=given.set
+    ).data
 
 
 def _balance(text: str | None) -> dict[str, float] | None:

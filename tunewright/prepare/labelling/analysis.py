@@ -9,11 +9,12 @@ from itertools import combinations
 import numpy as np
 import polars as pl
 
-from tunewright.prepare.labelling.models import Believed, Floats, posterior
+from tunewright.prepare.labelling.models import Believed, Floats, learn, posterior
 from tunewright.prepare.labelling.votes import Ints, Votes
 
 EXCESS = 0.05  # of agreement beyond what the model expects, to be worth a warning
 ALPHA = 0.01  # over all pairs together
+FEWEST = 4  # functions: two that are judged and two that judge
 
 
 def table(votes: Votes, gold: Ints | None, believed: Believed) -> pl.DataFrame:
@@ -59,39 +60,47 @@ class Pair:
     def words(self) -> str:
         return (
             f"{self.first} and {self.second} agree on {self.agree:.0%} of {self.both:,} rows where independent functions would on "
-            f"{self.expected:.0%}: the model counts one witness twice. Join them, or drop one."
+            f"{self.expected:.0%}. If one repeats the other, the model counts one witness twice: join them."
         )
 
 
-def dependent(votes: Votes, believed: Believed) -> list[Pair]:
+def dependent(votes: Votes, balance: Floats) -> list[Pair]:
     """Pairs that agree, where both vote, by 5 points and by more than chance (normal test, Bonferroni over pairs) beyond what is
-    expected; the worst first, and others may follow from it. Two functions whose copying the model took for accuracy are not found.
+    expected; the worst first.
 
-    What is expected of a pair comes from the label model without these two: sum over classes of posterior times the chance that
-    both say the same, given that both vote.
+    What is expected: sum over classes of their posterior, from the other functions, times the chance that both say the same. The
+    accuracy of each comes from a Dawid-Skene model without the other, which a copy cannot mislead. Still, one pair that copies
+    can make honest pairs look dependent: what is named is to be looked at, by somebody who knows the functions.
     """
-    matrix, theta = votes.matrix, believed.theta
-    said = np.eye(len(votes.labels) + 1)[matrix + 1]
-    spoken = theta[:, :, 1:] / theta[:, :, 1:].sum(axis=2, keepdims=True)
-    pairs = list(combinations(range(matrix.shape[1]), 2))
+    patterns, counts = np.unique(votes.matrix, axis=0, return_counts=True)
+    count = patterns.shape[1]
+    pairs = list(combinations(range(count), 2)) if count >= FEWEST else []
+    without = [_without(patterns, counts, balance, one) for one in range(count)] if pairs else []
+    said = np.eye(len(balance) + 1)[patterns + 1]
     found = []
     for first, second in pairs:
-        rows = (matrix[:, first] >= 0) & (matrix[:, second] >= 0)
-        both = int(rows.sum())
-        if both < 2:
+        both = (patterns[:, [first, second]] >= 0).all(axis=1)
+        rows = int(counts[both].sum())
+        if rows < 2:
             continue
-        rest = [one for one in range(matrix.shape[1]) if one not in (first, second)]
-        belief = _rest(said[rows], theta, believed.balance, rest, (first, second))
-        same = belief @ (spoken[first] * spoken[second]).sum(axis=1)
-        agree, expected = float((matrix[rows, first] == matrix[rows, second]).mean()), float(same.mean())
-        error = math.sqrt(float((same * (1 - same)).sum())) / both
+        theta = without[second].copy()
+        theta[second] = without[first][second]
+        rest = [one for one in range(count) if one not in (first, second)]
+        fired = theta[[first, second], :, 1:].sum(axis=2)
+        belief = posterior(said[both][:, rest], theta[rest], balance * fired.prod(axis=0))
+        same = belief @ (theta[first, :, 1:] * theta[second, :, 1:] / fired.prod(axis=0)[:, None]).sum(axis=1)
+        agree = float(np.average(patterns[both, first] == patterns[both, second], weights=counts[both]))
+        expected = float(np.average(same, weights=counts[both]))
+        error = math.sqrt(float((counts[both] * same * (1 - same)).sum())) / rows
         p = math.erfc((agree - expected) / max(error, 1e-12) / math.sqrt(2)) / 2
         if agree - expected >= EXCESS and p * len(pairs) < ALPHA:
-            found.append(Pair(votes.names[first], votes.names[second], both, agree, expected))
+            found.append(Pair(votes.names[first], votes.names[second], rows, agree, expected))
     return sorted(found, key=lambda one: one.expected - one.agree)
 
 
-def _rest(said: Floats, theta: Floats, balance: Floats, rest: list[int], pair: tuple[int, int]) -> Floats:
-    """Posterior from the other functions' votes and from this pair having fired at all."""
-    fired = np.prod([theta[one, :, 1:].sum(axis=1) for one in pair], axis=0)
-    return posterior(said[:, rest], theta[rest], balance * fired)
+def _without(patterns: Ints, counts: Ints, balance: Floats, left_out: int) -> Floats:
+    """theta of all functions but one, whose place holds zeros, learnt without it."""
+    rest = [one for one in range(patterns.shape[1]) if one != left_out]
+    theta: Floats = np.zeros((patterns.shape[1], len(balance), len(balance) + 1))
+    theta[rest] = learn(patterns[:, rest], counts, len(balance), balance)[1]
+    return theta

@@ -86,7 +86,7 @@ def label_rows(
         votes,
         table(votes, judged, believed),
         scores,
-        dependent(votes, believed) if model != "snorkel" else [],
+        dependent(votes, believed.balance),
         model,
         believed,
         unknown,

@@ -57,12 +57,20 @@ def dawid_skene(votes: Ints, labels: int, balance: Floats | None = None, prior: 
     """EM from the majority's labels. `balance` says how frequent the classes are (default: as in the majority's labels). Rows with the
     same votes are one row with a count, so the time of a round does not grow with the rows."""
     patterns, place, counts = np.unique(votes, axis=0, return_inverse=True, return_counts=True)
+    shares, theta, balance, rounds, converged = learn(patterns, counts, labels, balance, prior)
+    return _believed(votes, shares[place.reshape(-1)], balance, rounds, converged, theta)
+
+
+def learn(
+    patterns: Ints, counts: Ints, labels: int, balance: Floats | None = None, prior: float = PRIOR
+) -> tuple[Floats, Floats, Floats, int, bool]:
+    """The EM itself, over vote patterns (patterns, functions) that occur `counts` times: shares, theta, balance, rounds, converged."""
     said = _one_hot(patterns, labels)
     shares = majority(patterns, labels).shares
     counted = np.where((patterns >= 0).any(axis=1), counts, 0)[:, None]  # a row without votes teaches nothing
     if balance is None:
         balance = (counted * shares).sum(axis=0) / counted.sum()
-    belief = _belief((votes >= 0).mean(axis=0), labels) * prior
+    belief = _belief(np.average(patterns >= 0, axis=0, weights=counts), labels) * prior
     converged, rounds = False, 0
     while not converged and rounds < ROUNDS:
         rounds += 1
@@ -71,7 +79,7 @@ def dawid_skene(votes: Ints, labels: int, balance: Floats | None = None, prior: 
         new = posterior(said, theta, balance)
         converged = float(np.abs(new - shares).max()) < TOLERANCE
         shares = new
-    return _believed(votes, shares[place.reshape(-1)], balance, rounds, converged, theta)
+    return shares, theta, balance, rounds, converged
 
 
 def posterior(said: Floats, theta: Floats, balance: Floats) -> Floats:
