@@ -279,6 +279,7 @@ def test_an_answer_of_another_form_is_no_answer_and_no_server_is_an_error(server
         ('"A text."', "A text."),
         ("Here is a paraphrase: A text.", "A text."),
         ("Text: A text.", "A text."),
+        ("A text.\n\nNote: I kept its tone.", "A text."),
         ('"A" and "B"', '"A" and "B"'),
         ("Plain: a text", "Plain: a text"),
     ],

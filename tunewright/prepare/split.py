@@ -104,8 +104,8 @@ def _place_singles(plan: _Plan, units: npt.NDArray[np.int64]) -> None:
         counts = np.floor(wanted).astype(int)
         counts[np.argsort(counts - wanted, kind="stable")[: len(own) - counts.sum()]] += 1
         for split, part in enumerate(np.split(own, np.cumsum(counts)[:-1])):
-            for unit in part:
-                plan.place(unit, split)
+            plan.at[part] = split
+            plan.filled[split, label] += len(part)
 
 
 def _every_class_everywhere(plan: _Plan, names: list[Any]) -> None:

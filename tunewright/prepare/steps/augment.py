@@ -37,7 +37,7 @@ class Augment(Step):
         "all", description="rows of these labels only; rare: labels with fewer rows than the mean"
     )
     length_ratio: float = Field(2.0, gt=1, description="a new text may be this many times longer or shorter than its parent")
-    seed: int = Field(17, ge=0)
+    seed: int = Field(17, ge=0, description="decides which rows, and how")
 
     @field_validator("methods")
     @classmethod

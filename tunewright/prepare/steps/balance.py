@@ -34,7 +34,7 @@ class Balance(Step):
     )
     by: str = Field("label", description="column whose values are balanced")
     most: float = Field(10.0, gt=1, description="a row counts at most this many times what it would")
-    seed: int = Field(17, ge=0)
+    seed: int = Field(17, ge=0, description="decides which rows are repeated or left out")
 
     @field_validator("target")
     @classmethod

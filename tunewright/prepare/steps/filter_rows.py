@@ -22,10 +22,10 @@ class Condition(Settings):
     """What must hold for one column; all that is given holds together."""
 
     field: str = Field("text", description="column looked at")
-    min_words: int | None = Field(None, ge=0)
-    max_words: int | None = Field(None, ge=0)
-    min_characters: int | None = Field(None, ge=0)
-    max_characters: int | None = Field(None, ge=0)
+    min_words: int | None = Field(None, ge=0, description="words it must have")
+    max_words: int | None = Field(None, ge=0, description="words it may have")
+    min_characters: int | None = Field(None, ge=0, description="characters it must have")
+    max_characters: int | None = Field(None, ge=0, description="characters it may have")
     matches: str | None = Field(None, description="regular expression that occurs in it (Rust syntax: no look-around)")
     equals: str | list[str] | None = Field(None, description="value, or one of these values")
     language: str | list[str] | None = Field(None, description="ISO 639 code, or one of these; short texts are guesses")

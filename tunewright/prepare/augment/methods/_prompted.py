@@ -89,8 +89,9 @@ def written(rows: pl.DataFrame, number: int, texts: list[str | None]) -> pl.Data
 
 
 def cleaned(answer: str) -> str:
-    """An answer without an introduction ("Text:", "Here is ...:") and without quotes around all of it."""
+    """An answer without an introduction ("Text:", "Here is ...:"), a note about itself, or quotes around all of it."""
     answer = re.sub(r"(?is)^\s*(?:here (?:is|are)[^\n:]{0,80}|text|paraphrase|translation|answer|new text)\s*:\s*", "", answer).strip()
+    answer = re.split(r"\n\s*(?:\(?Note\b|Explanation:|I (?:kept|changed|hope)\b)", answer)[0].strip()
     quoted = re.fullmatch(r"(?s)[\"“«'](.*)[\"”»']", answer)
     return quoted[1].strip() if quoted and not re.search(r"[\"“”]", quoted[1]) else answer
 
