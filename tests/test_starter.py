@@ -1,5 +1,6 @@
 """`tunewright init` on every kind of data: what it saw is said, and the recipe loads and reads the rows."""
 
+import hashlib
 import json
 import sqlite3
 from pathlib import Path
@@ -101,3 +102,38 @@ def test_audit_looks_at_a_chat_file_without_a_recipe(tmp_path: Path, capsys: pyt
     out = capsys.readouterr().out
     assert "15 rows with a free-text answer" in out
     assert "layout prompt_completion: columns prompt and completion" in out
+
+
+def test_rows_without_classes_are_audited_and_prepared_and_later_stages_say_why_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    words = [
+        "red",
+        "green",
+        "blue",
+        "round",
+        "square",
+        "heavy",
+        "light",
+        "fast",
+        "slow",
+        "old",
+        "new",
+        "north",
+        "south",
+        "east",
+        "west",
+        "up",
+    ]
+    texts = [" ".join(sorted(words, key=lambda word: hash_of(word, index))[:6]) for index in range(40)]
+    rows = [{"prompt": text, "chosen": f"Yes, {text}", "rejected": f"No, {text}"} for text in texts]
+    init(lines(tmp_path / "rows.jsonl", rows), tmp_path)
+    run = ["run", str(tmp_path / "recipe.yaml"), "--run", str(tmp_path / "run"), "--set", "audit.checks=[exact_duplicates]"]
+    assert main([*run, "--until", "prepare"]) == 0
+    assert (tmp_path / "run" / "prepare" / "train.parquet").is_file()
+    assert main(run) == 2
+    assert "tune: the rows are for preference (data.layout), and tune handles classification today" in capsys.readouterr().err
+    assert main(["doctor", str(tmp_path / "recipe.yaml")]) == 0
+    assert "the rows are for preference" in capsys.readouterr().out
+
+
+def hash_of(word: str, index: int) -> str:
+    return hashlib.sha256(f"{word}{index}".encode()).hexdigest()

@@ -15,6 +15,7 @@ from tunewright.core.errors import EnvironmentProblem
 from tunewright.core.executor import cores
 from tunewright.core.plugins import build
 from tunewright.core.recipe import Recipe
+from tunewright.core.rows import task_of
 from tunewright.sources import read_rows
 
 EXTRAS = {
@@ -79,6 +80,10 @@ def _examine_recipe(recipe: Recipe, show_mask: int) -> tuple[dict[str, Any], lis
     from tunewright.models.memory import require_memory
 
     read = read_rows(recipe.data)
+    if (task := task_of(read.rows)) != "classification":
+        seen = f"rows: {len(read.rows):,} readable, {len(read.quarantine)} quarantined; {read.evidence}"
+        limit = f"the rows are for {task}: audit and prepare handle them, training and evaluation handle classification today"
+        return {"rows": len(read.rows), "quarantined": len(read.quarantine), "task": task, "problems": []}, [seen, limit]
     labels = sorted(read.rows["label"].unique().to_list())
     base = load_base(recipe.model)
     form = ChatFormat.of(recipe, base.tokenizer, labels)

@@ -115,6 +115,7 @@ def run_stage(stage: Stage, context: Context, again: bool = False) -> dict[str, 
     if done is not None and done["inputs"] == inputs and not again:
         report.say(f"{stage.name:<9} done before ({done['finished']}), skipped")
         return done
+    _require_classes(stage, run)
     resumed = _make_room(stage, run, inputs, finished=done is not None)
     report.say(f"{stage.name:<9} {'going on where it stopped' if resumed else _DOES[stage.name]}")
     run.event("stage_started", stage=stage.name, inputs=inputs, resumed=resumed)
@@ -162,6 +163,17 @@ def _index(name: str, flag: str) -> int:
     if name not in NAMES:
         raise RunError(f"{flag} must be a stage, but got {name!r}.{did_you_mean(name, NAMES)}")
     return NAMES.index(name)
+
+
+def _require_classes(stage: Stage, run: Run) -> None:
+    """Raise `RunError` when the rows have no classes and the stage is about them."""
+    summary = run.path("audit", "summary.json")
+    task = read_json(summary).get("task", "classification") if summary.exists() else "classification"
+    if task != "classification" and stage.name not in ("audit", "prepare"):
+        raise RunError(
+            f"{stage.name}: the rows are for {task} (data.layout), and {stage.name} handles classification today: rows with data.text and "
+            "data.label. Audit and preparation are done; `--until prepare` stops there."
+        )
 
 
 def _inputs(stage: Stage, context: Context) -> str:

@@ -17,6 +17,7 @@ import xxhash
 
 _HEX = np.frombuffer(b"0123456789abcdef", np.uint8)
 _Digests = np.ndarray[Any, np.dtype[np.uint64]]
+_Places = np.ndarray[Any, np.dtype[np.int64]]
 
 
 class Identity:
@@ -35,23 +36,26 @@ class Identity:
 
     def _of_digests(self, digests: _Digests) -> pl.Series:
         ids = _shown(digests)
-        nth = self._nth(digests)
-        self._remember(digests)
+        order = np.argsort(digests)
+        nth = self._nth(digests, order)
+        self._remember(digests[order])
         if (nth > 1).any():
             frame = pl.DataFrame({"id": ids, "nth": nth})
             ids = frame.select(pl.when(pl.col("nth") > 1).then(pl.format("{}-{}", "id", "nth")).otherwise("id").alias("id")).to_series()
         return ids.alias("row_id")
 
-    def _nth(self, digests: _Digests) -> np.ndarray[Any, np.dtype[np.int64]]:
+    def _nth(self, digests: _Digests, order: _Places) -> _Places:
         """Which occurrence of its digest each one is: 1 for the first."""
-        here = pl.DataFrame({"d": digests}).select((pl.int_range(pl.len()) + 1).over("d")).to_series().to_numpy().astype(np.int64)
+        nth = pl.DataFrame({"d": digests}).select((pl.int_range(pl.len()) + 1).over("d")).to_series().to_numpy().astype(np.int64)
+        ordered = digests[order]
         for run in self._seen:
-            here += np.searchsorted(run, digests, "right") - np.searchsorted(run, digests, "left")
-        return here
+            first = np.searchsorted(run, ordered)
+            known = np.flatnonzero(run[np.minimum(first, len(run) - 1)] == ordered)
+            nth[order[known]] += np.searchsorted(run, ordered[known], "right") - first[known]
+        return nth
 
-    def _remember(self, digests: _Digests) -> None:
-        """Keep sorted runs, each at least twice as long as the next, so that there are few and merging is cheap."""
-        run = np.sort(digests)
+    def _remember(self, run: _Digests) -> None:
+        """Keep the sorted `run` and the earlier ones, each at least twice as long as the next, so that there are few and merging is cheap."""
         while self._seen and len(self._seen[-1]) < 2 * len(run):
             run = np.sort(np.concatenate([self._seen.pop(), run]), kind="stable")
         self._seen.append(run)

@@ -21,7 +21,7 @@ def read_block(block: bytes, header: list[str], delimiter: str, limit: int, ende
     None when the block is not well-formed, or holds no whole record."""
     if ended and not block.endswith(b"\n"):
         block += b"\n"
-    if b"\0" in block or block.startswith(b"\xef\xbb\xbf") or block.count(b"\r") != block.count(b"\r\n"):
+    if b"\0" in block or block.startswith(b"\xef\xbb\xbf") or (b"\r" in block and block.count(b"\r") != block.count(b"\r\n")):
         return None
     letters = np.frombuffer(block, np.uint8)
     marks = np.flatnonzero((letters == ord(delimiter)) | (letters == _NEWLINE) | (letters == _QUOTE))

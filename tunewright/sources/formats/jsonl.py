@@ -69,25 +69,24 @@ def _is_list(start: bytes) -> bool:
 
 
 def _collect(lines: list[bytes], source: Source, required: tuple[str, ...], objects: _Objects, bad: list[Bad], fast: bool) -> None:
+    needed = frozenset(required)
     for line, raw in enumerate(lines, start=source.line):
-        found: Any = None
-        if fast:
-            found = simple(raw)
-        if found is None:
+        found: dict[str, Any] | Bad | None = simple(raw) if fast else None
+        if not isinstance(found, dict) or len(raw) > source.limit or not needed <= found.keys():
             if not raw.strip():
                 continue
-            if len(raw) > source.limit:
-                bad.append(_huge(line, raw, source.limit))
-                continue
-            found = careful(line, raw, source.stream.encoding)
-        elif len(raw) > source.limit:
-            found = _huge(line, raw, source.limit)
-        if not isinstance(found, Bad):
-            found = missing(line, found, required, raw) or found
+            found = _one(line, raw, source, required)
         if isinstance(found, Bad):
             bad.append(found)
         else:
             objects.append((line, found))
+
+
+def _one(line: int, raw: bytes, source: Source, required: tuple[str, ...]) -> dict[str, Any] | Bad:
+    if len(raw) > source.limit:
+        return _huge(line, raw, source.limit)
+    found = careful(line, raw, source.stream.encoding)
+    return found if isinstance(found, Bad) else missing(line, found, required, raw) or found
 
 
 def _huge(line: int, raw: bytes, limit: int) -> Bad:
