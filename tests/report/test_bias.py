@@ -19,7 +19,9 @@ def run_with(tmp_path: Path, name: str = "<b>nyt</b>", p: float | None = 0.001) 
     put("group_errors", [{**wrong, "group": name, "rows": 400, "share": 0.5, "p": p}])
     put("found_slices", [{**wrong, "column": "slice", "group": "with 'not'", "rows": 90, "share": 0.32, "p": 0.4}])
     settings = {"counts": {}, "settings": {"difference": 0.05, "p": 0.05}, "worst": [], "about": "x", "seconds": 0.1}
-    write_json(tmp_path / "audit" / "summary.json", {"rows": 2000, "checks": {"group_errors": settings, "found_slices": settings}})
+    write_json(
+        tmp_path / "audit" / "summary.json", {"rows": 2000, "skipped": {}, "checks": {"group_errors": settings, "found_slices": settings}}
+    )
     return tmp_path
 
 

@@ -21,7 +21,7 @@ from tunewright.core.errors import DataError
 from tunewright.core.parts import Look
 from tunewright.core.recipe import DataSettings
 from tunewright.core.rows import RESERVED
-from tunewright.core.statistics import clopper_pearson, design_effect, holm, proportion, same_mix
+from tunewright.core.statistics import clopper_pearson, holm, proportion, same_mix
 
 JUDGED = 30  # rows that a group needs to be judged
 MOST_GROUPS = 30
@@ -84,7 +84,7 @@ def compared(groups: Sequence[Group], kinds: npt.NDArray[np.intp], names: Sequen
     has, size = kinds >= 0, len(names)
     total = np.bincount(kinds[has], minlength=size)
     hits = [] if together is None else [(kinds == kind).astype(np.float64) for kind in range(size)]
-    effect = max((design_effect(hit[has], together[has]) for hit in hits), default=1.0) if together is not None else 1.0
+    usual = total / max(1, total.sum())
     lines, tests = [], []
     for group in groups:
         inside = group.member & has
@@ -98,11 +98,26 @@ def compared(groups: Sequence[Group], kinds: npt.NDArray[np.intp], names: Sequen
                 low, high = limits.low, limits.high
             others = (total[kind] - counts[kind]) / rest if rest else None
             lines.append((group.column, group.value, n, name, counts[kind] / n, low, high, others))
-        tests.append((group.column, group.value, same_mix(np.array([counts, total - counts]) / effect) if min(n, rest) >= JUDGED else None))
+        p = None
+        if min(n, rest) >= JUDGED:
+            effects = [1.0, 1.0] if together is None else [_effect(hits, usual, part, together) for part in (inside, has & ~group.member)]
+            p = same_mix(np.array([counts / effects[0], (total - counts) / effects[1]]))
+        tests.append((group.column, group.value, p))
     schema = {"column": pl.String, "group": pl.String, "rows": pl.Int64, "kind": pl.String}
     schema |= dict.fromkeys(("share", "low", "high", "rest"), pl.Float64)
     table = pl.DataFrame(lines, schema=schema, orient="row")
     return table.join(_corrected(tests), on=["column", "group"], how="left", maintain_order="left")
+
+
+def _effect(hits: Sequence[npt.NDArray[np.float64]], usual: npt.NDArray[np.float64], part: Bools, together: Ints) -> float:
+    """How many rows of `part` count as one, were its shares those of all rows: the largest design effect of the kinds."""
+    sets = np.unique(together[part], return_inverse=True)[1]
+    effect = 1.0
+    for hit, share in zip(hits, usual, strict=True):
+        gap = hit[part] - share
+        sums = np.bincount(sets, weights=gap)
+        effect = max(effect, float(sums @ sums) / max(float(gap @ gap), 1e-12))
+    return effect
 
 
 def _corrected(tests: Sequence[tuple[str, str, float | None]]) -> pl.DataFrame:

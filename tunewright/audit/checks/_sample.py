@@ -17,8 +17,8 @@ from tunewright.core.rows import content
 from tunewright.text.quick import Bag, Quick, bag_of_words, classify, sample_of, to_classify
 from tunewright.text.repair import empty
 
-QUICK_SAMPLE, QUICK_FOLDS = 20_000, 3
-SPACE_SAMPLE = 10_000
+QUICK_SAMPLE, QUICK_FOLDS = 15_000, 3
+SPACE_SAMPLE = 8_000
 LONGEST = 800  # characters that a vector is made from
 TOPICS = 64  # dimensions of the vectors without word embeddings
 Model = Literal["wordllama", "minilm", "words"]

@@ -35,7 +35,7 @@ class TooSmall(Check):
     measured_by: ClassVar[tuple[str, ...]] = ("enough",)
     gain: float = Field(0.01, gt=0, lt=1, description="macro-F1 that doubling the rows must bring, by the low end of the interval")
     warn: float = Field(0.025, gt=0, lt=1, description="and from which on it is a warning")
-    enough: int = Field(20_000, ge=1_000, description="with more rows than this nothing is measured")
+    enough: int = Field(QUICK_SAMPLE, ge=1_000, description="with more rows than this nothing is measured")
 
     def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         if len(rows) > self.enough or (quick := quick_of(rows, look, QUICK_SAMPLE, QUICK_FOLDS)) is None:
