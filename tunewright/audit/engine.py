@@ -136,7 +136,7 @@ def joined(parts: Sequence[Measured]) -> Measured:
     frames = [one.measures for one in parts if one.measures.width]
     measures = pl.concat(frames, how="vertical_relaxed") if frames else pl.DataFrame()
     problem = next((one.problem for one in parts if one.problem), "")
-    return Measured(parts[0].check, measures, sum(one.seconds for one in parts), problem=problem)
+    return Measured(parts[0].check, measures, sum(one.seconds for one in parts), all(one.kept for one in parts), problem)
 
 
 def decided(check: Check, measured: Measured, rows: pl.DataFrame, look: Look) -> Decided:

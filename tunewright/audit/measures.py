@@ -33,15 +33,17 @@ class Measures:
 
     def get(self, check: Check) -> pl.DataFrame | None:
         """What `check` measured before, in the same circumstances."""
-        if self.folder is None:
+        if self.folder is None or (path := self.path(check)).is_dir():  # of pieces, which a killed process may have left unfinished
             return None
         with suppress(FileNotFoundError, pl.exceptions.ComputeError):  # a damaged file is measured again
-            return pl.read_parquet(self.path(check))
+            return pl.read_parquet(path)
         return None
 
     def put(self, check: Check, measures: pl.DataFrame) -> None:
         if self.folder is not None:
-            write_parquet(self.path(check), measures)
+            if (path := self.path(check)).is_dir():
+                shutil.rmtree(path)
+            write_parquet(path, measures)
 
     def path(self, check: Check) -> Path:
         """Where the measures of `check` belong (a file, or a folder of batches)."""

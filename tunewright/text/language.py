@@ -24,7 +24,7 @@ AT_A_TIME = 20_000  # texts; their scores take 8 MB for a hundred languages
 @dataclass(frozen=True)
 class _Model:
     codes: list[str]
-    column: npt.NDArray[np.int64]  # of each language: scripts of one language share a column
+    merge: npt.NDArray[np.float64]  # (columns of the tables, codes): a language has a column for each of its scripts
     tables: tuple[npt.NDArray[Any], ...]
 
 
@@ -35,7 +35,7 @@ def _model() -> _Model:
     codes = list(dict.fromkeys(known.nb_classes))
     moves, rows, features = (np.asarray(one) for one in (known.tk_nextmove, known.tk_row, known.tk_output))
     tables = (moves, rows, features, np.asarray(known.nb_ptc, np.float32), np.asarray(known.nb_pc, np.float32))
-    return _Model(codes, np.array([codes.index(one) for one in known.nb_classes]), tables)
+    return _Model(codes, np.eye(len(codes))[[codes.index(one) for one in known.nb_classes]], tables)
 
 
 def identify(texts: pl.Series) -> pl.DataFrame:
@@ -53,8 +53,7 @@ def _identify(texts: pl.Series) -> pl.DataFrame:
     scores = score(np.frombuffer(b"".join(encoded), np.uint8), np.cumsum(sizes), *model.tables)
     scores /= np.sqrt(np.maximum(sizes, 1))[:, None]  # keeps the probabilities sober for long texts
     shares = np.exp(scores - scores.max(axis=1, keepdims=True))
-    merged = np.zeros((len(shares), len(model.codes)))
-    np.add.at(merged, (slice(None), model.column), shares / shares.sum(axis=1, keepdims=True))
+    merged = (shares / shares.sum(axis=1, keepdims=True)) @ model.merge
     best = merged.argmax(axis=1)
     codes = pl.Series("code", model.codes, dtype=pl.String).gather(best)
     return pl.DataFrame({"code": codes, "probability": merged[np.arange(len(merged)), best]})

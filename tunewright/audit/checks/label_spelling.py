@@ -25,3 +25,6 @@ class LabelSpelling(Check):
         ]
         fix = {"field": pl.lit("label"), "suggested_fix": pl.lit("normalise_labels")}
         return pl.DataFrame({"evidence": said}, schema={"evidence": pl.String}).with_columns(**fix)
+
+    def measure_scan(self, rows: pl.LazyFrame, look: Look) -> pl.DataFrame:
+        return self.measure(rows.select("label").collect(), look)

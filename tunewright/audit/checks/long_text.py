@@ -17,13 +17,16 @@ class LongText(Check):
     scope: ClassVar[Literal["row", "all"]] = "all"
 
     def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
+        return self.measure_scan(rows.lazy(), look)
+
+    def measure_scan(self, rows: pl.LazyFrame, look: Look) -> pl.DataFrame:
         from tunewright.models.room import SEAM, count_tokens, room_for
 
-        if rows.is_empty():
+        recipe, labels = look.recipe, rows.select(pl.col("label").unique().sort()).collect().to_series().to_list()
+        if not labels:
             return pl.DataFrame()
-        recipe, labels = look.recipe, rows["label"].unique().sort().to_list()
         room = room_for(recipe, labels, look.tokenizer)
-        maybe = rows.filter(pl.col("text").str.len_bytes() > room)  # a token is at least one byte
+        maybe = rows.filter(pl.col("text").str.len_bytes() > room).select("row_id", "text").collect()  # a token is at least one byte
         if len(maybe) and (tokens := count_tokens(recipe.model.base, maybe["text"].to_list())) is not None:
             maybe = maybe.filter(pl.Series(tokens) > room - SEAM)
         return pl.DataFrame() if maybe.is_empty() else self._cut(maybe, labels, look)

@@ -20,6 +20,9 @@ class TooFewRows(Check):
     def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         return rows["label"].value_counts().sort("count", "label")
 
+    def measure_scan(self, rows: pl.LazyFrame, look: Look) -> pl.DataFrame:
+        return self.measure(rows.select("label").collect(), look)
+
     def decide(self, measures: pl.DataFrame, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         counts = measures.rows()
         fatal = ", but train, validation and test need one each"
