@@ -103,6 +103,11 @@ def _examine_recipe(recipe: Recipe, show_mask: int) -> tuple[dict[str, Any], lis
         f"rows: {len(read.rows):,} readable, {len(read.quarantine)} quarantined; labels: {', '.join(labels)}",
         f"prompts: {about['prompt_tokens']['median']} tokens in the middle, {lengths[-1]} at most, {len(encoded.prefix)} of them shared by all rows; {about['truncated']} texts are cut to model.max_length",
     ]
+    if "weight" in read.rows.columns:
+        weights = read.rows["weight"].fill_null(1.0).to_numpy()
+        least, most = float(weights.min()), float(weights.max())
+        about["weights"] = {"least": least, "most": most}
+        lines.append(f"weights: rows count from {least:g} to {most:g} times in training (column weight)")
     tune = recipe.tune
     workers = min(2, cores(), len(tune.techniques)) if tune.workers == "auto" else tune.workers
     own = sum(map(len, encoded.bodies)) / len(encoded.bodies)
