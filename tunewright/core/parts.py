@@ -137,7 +137,8 @@ class Objective(Part):
 
     @abstractmethod
     def loss(self, model: Any, tree: Any, lower: Any) -> tuple[torch.Tensor, int]:
-        """Summed loss over the answer tokens of `tree` (`models.tree.Tree`) and their number.
+        """Summed loss over the answer tokens of `tree` (`models.tree.Tree`), each row times its weight (`tree.weights`, or None), and
+        the number of tokens.
 
         `lower` (`models.frozen.LowerStates` or None) holds what the frozen layers say of its rows.
         """
