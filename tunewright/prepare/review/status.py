@@ -138,8 +138,8 @@ def words(document: dict[str, Any]) -> list[str]:
     lines += [f"  {row_id}: " + "; ".join(f"{by} says {what}" for by, what in said.items()) for row_id, said in document["waiting"].items()]
     lines += [f"{by}: {one['decisions']:g} decisions, {one['minutes']:.1f} minutes" for by, one in document["reviewers"].items()]
     if (random := document["random"]) is not None:
-        shares = f"{random['share']:.0%}, 95% interval {random['low']:.0%} to {random['high']:.0%}"
-        lines.append(f"of {random['rows']} random rows {random['changed']} had to be changed ({shares}): so much of all rows")
+        shares = f"{random['share']:.0%} (95% interval {random['low']:.0%} to {random['high']:.0%})"
+        lines.append(f"of {random['rows']} random rows {random['changed']} had to be changed: {shares} of all rows that can be reviewed")
     return lines + coefficients(document["agreement"])
 
 
