@@ -23,6 +23,7 @@ from tunewright.audit.checks._sample import LONGEST
 from tunewright.audit.checks._shared import excerpt, sampled
 from tunewright.core.errors import EnvironmentProblem
 from tunewright.core.parts import Check, Look
+from tunewright.core.recipe import DataSettings
 from tunewright.core.rows import content
 
 GRAM, SHORTEST = 13, 8
@@ -97,7 +98,7 @@ def read_items(paths: list[str]) -> pl.DataFrame:
 
     found = [pl.DataFrame(schema={"said": pl.String, "place": pl.String})]
     for path in paths:
-        frame = read_columns(path).with_row_index("__record", 1)
+        frame = read_columns(DataSettings.model_validate({"path": path})).with_row_index("__record", 1)
         for name, kind in frame.schema.items():
             if kind == pl.String:
                 told = pl.format("{}, record {}, column {}", pl.lit(path.rsplit("/", 1)[-1]), "__record", pl.lit(name))
