@@ -172,7 +172,7 @@ def _without(context: Context, step: str) -> pl.DataFrame:
     recipe = context.recipe.model_copy(update={"prepare": prepare.model_copy(update={"steps": steps})})
     run = Run(context.run.path("proof", f"without_{step}"))
     shutil.rmtree(run.directory, ignore_errors=True)
-    for name in ("audit", "review"):  # what steps read
+    for name in ("audit", "review", "cache"):  # what steps read
         if (source := context.run.path(name)).exists():
             run.directory.mkdir(parents=True, exist_ok=True)
             run.path(name).symlink_to(source.resolve())

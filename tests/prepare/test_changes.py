@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 import tunewright.prepare as stage
 from tunewright.core.errors import LedgerError
-from tunewright.core.files import read_parquet, write_parquet
+from tunewright.core.files import read_json, read_parquet, write_parquet
 from tunewright.core.run import Context
 from tunewright.prepare import changes
-from tunewright.prepare.proof import check_changes
+from tunewright.prepare.proof import check_changes, rows_after
 from tunewright.verify import verify
 
 Rows = Callable[..., pl.DataFrame]
@@ -106,6 +106,18 @@ def prepared(rows_of: Rows, context: Make) -> Context:
 def test_a_prepared_run_is_proven_from_its_files(rows_of: Rows, context: Make):
     run = prepared(rows_of, context).run
     assert check_changes(run).endswith("lead from the rows read to the splits, and back, value for value")
+
+
+def test_later_steps_can_be_undone(rows_of: Rows, context: Make):
+    where = prepared(rows_of, context)
+    read = read_parquet(where.run.path("audit", "rows.parquet"))
+    names = [one["name"] for one in read_json(where.run.path("prepare", "summary.json"))["steps"]]
+    assert rows_after(where.run, 0).equals(read)
+    mended = rows_after(where.run, names.index("repair_text") + 1)
+    assert len(mended) == len(read)
+    assert mended["text"][0] == "number 0 says 0 and 0 & more"
+    assert mended["text"][4] == "write to jo@firm.example", "redaction comes later"
+    assert rows_after(where.run, len(names))["text"].to_list().count("write to <EMAIL>") == 1
 
 
 @pytest.mark.parametrize("file", ["train", "dropped", "changes"])

@@ -32,6 +32,12 @@ def check_changes(run: Run) -> str:
     return f"{len(lines):,} changes of {lines['row_id'].n_unique():,} rows lead from the rows read to the splits, and back, value for value"
 
 
+def rows_after(run: Run, steps: int) -> pl.DataFrame:
+    """The rows as they stood after the first `steps` steps of `prepare/summary.json`: 0 gives the rows as read. Later steps are undone."""
+    lines = read_parquet(run.path("prepare", "changes.parquet")).filter(pl.col("step") < steps)
+    return changes.replay(read_parquet(run.path("audit", "rows.parquet")), lines)[0]
+
+
 def _left(run: Run, columns: list[str]) -> pl.DataFrame:
     """Rows that left, without what was written beside them."""
     frames = [read_parquet(run.path("prepare", f"{name}.parquet")).drop("reason", "detail") for name in ("dropped", "quarantine")]
