@@ -131,8 +131,13 @@ def test_rows_without_classes_are_audited_and_prepared_and_later_stages_say_why_
     assert (tmp_path / "run" / "prepare" / "train.parquet").is_file()
     assert main(run) == 2
     assert "tune: the rows are for preference (data.layout), and tune handles classification today" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_doctor_says_what_rows_without_classes_are_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    init(lines(tmp_path / "rows.jsonl", [CHAT] * 5), tmp_path)
     assert main(["doctor", str(tmp_path / "recipe.yaml")]) == 0
-    assert "the rows are for preference" in capsys.readouterr().out
+    assert "the rows are for generation: audit and prepare handle them" in capsys.readouterr().out
 
 
 def hash_of(word: str, index: int) -> str:

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import json
 import lzma
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -31,7 +32,7 @@ def test_packed_files_give_the_rows_of_the_plain_file(read, content: bytes, endi
     assert read(name + ending, pack(content)).rows.drop("source").equals(read(name, content).rows.drop("source"))
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, bz2.compress])
+@pytest.mark.parametrize("pack", [gzip.compress, partial(lzma.compress, preset=0), bz2.compress, zst], ids=["gz", "xz", "bz2", "zst"])
 def test_a_packed_file_that_was_cut_off_gives_what_is_there_and_says_where_it_ends(read, pack):
     lines = b"".join(b"text number %d with some words %d,a\n" % (index, index * 7919) for index in range(200_000))
     packed = pack(b"text,label\n" + lines)
@@ -193,3 +194,8 @@ def test_a_column_that_only_later_records_have_gives_the_same_ids_in_batches(tmp
 def test_paths_are_relative_to_the_recipe_and_may_be_a_list(tmp_path: Path):
     recipe = Recipe.check({"data": {"path": ["a.csv", "sqlite:///b.db", "duckdb:", "postgresql://h/db"]}}, folder=tmp_path)
     assert recipe.data.path == [str(tmp_path / "a.csv"), f"sqlite:///{tmp_path}/b.db", f"duckdb:{tmp_path}", "postgresql://h/db"]
+
+
+def test_a_small_packed_file_that_is_damaged_is_not_called_empty(read):
+    with pytest.raises(DataError, match="cut off or damaged here"):
+        read("rows.csv.gz", gzip.compress(CSV)[:-8] + bytes(8))

@@ -31,7 +31,6 @@ class Builder:
     def __init__(self, data: DataSettings, choice: Choice) -> None:
         self.data, self.choice = data, choice
         self._ids, self._bad_ids = Identity(), Identity()
-        self._given: set[str] = set()
         self.records = self.unreadable = self.selected = self.unusable = self.kept = 0
         self._worst: tuple[Place, Bad] | None = None
         self._first_unusable: tuple[Any, ...] | None = None
@@ -87,15 +86,14 @@ class Builder:
         if self.data.id is None:
             return self._ids.of_frame(table.frame.drop(table.added))
         ids = table.frame[self.data.id]
-        known = pl.Series(list(self._given), dtype=pl.String) if self._given else pl.Series([], dtype=pl.String)
-        for wrong, word in ((ids.is_null() | (ids == ""), "empty"), (ids.is_duplicated() | ids.is_in(known.implode()), "not unique")):
+        again = self._ids.occurrences(ids.fill_null("")) > 1
+        for wrong, word in ((ids.is_null() | (ids == ""), "empty"), (ids.is_duplicated() | again, "not unique")):
             if wrong.any():
                 at = table.lines.filter(wrong).to_list()
                 raise DataError(
                     f"{place.name}, lines {', '.join(map(str, at[:3]))}: data.id column {self.data.id!r} is {word} in {len(at)} rows. "
                     "Name a column with unique ids, or set data.id to null."
                 )
-        self._given |= set(ids.to_list())
         return ids.alias("row_id")
 
     def _named(self, place: Place, table: Table, ids: pl.Series, converted: pl.DataFrame) -> pl.DataFrame:

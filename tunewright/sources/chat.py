@@ -51,6 +51,17 @@ def parse(value: str | None) -> Any:
         raise NotAChat("not_a_chat", f"not valid JSON ({error})") from error
 
 
+def turns(value: str | None, nested: bool, role: str, more: str | None = None) -> list[Message]:
+    """A column's value as messages: turns when it was a list or an object, else text that `role` speaks, and `more` of it."""
+    if not nested:
+        return [{"role": role, "content": "\n".join(one for one in (value, more) if one)}]
+    found = parse(value)
+    listed = found if isinstance(found, list) else [found]
+    first = listed[0] if listed else None
+    keys = ("from", "value") if isinstance(first, dict) and "from" in first else ("role", "content")
+    return messages_of(listed, *keys)
+
+
 def messages_of(turns: Any, role_key: str, content_key: str, roles: Mapping[str, str] = ROLES) -> list[Message]:
     """Turns as messages. Raises `NotAChat`."""
     if not isinstance(turns, list) or not turns:

@@ -34,15 +34,23 @@ class Identity:
         """`r` + 16 hex digits of each text's hash; the second of the same text gets `-2`, and so on."""
         return self._of_digests(_digests(texts))
 
+    def occurrences(self, texts: pl.Series) -> pl.Series:
+        """Which occurrence of its text each one is, those of earlier calls counted: 1 for the first."""
+        return pl.Series("nth", self._counted(_digests(texts)))
+
     def _of_digests(self, digests: _Digests) -> pl.Series:
         ids = _shown(digests)
-        order = np.argsort(digests)
-        nth = self._nth(digests, order)
-        self._remember(digests[order])
+        nth = self._counted(digests)
         if (nth > 1).any():
             frame = pl.DataFrame({"id": ids, "nth": nth})
             ids = frame.select(pl.when(pl.col("nth") > 1).then(pl.format("{}-{}", "id", "nth")).otherwise("id").alias("id")).to_series()
         return ids.alias("row_id")
+
+    def _counted(self, digests: _Digests) -> _Places:
+        order = np.argsort(digests)
+        nth = self._nth(digests, order)
+        self._remember(digests[order])
+        return nth
 
     def _nth(self, digests: _Digests, order: _Places) -> _Places:
         """Which occurrence of its digest each one is: 1 for the first."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, ClassVar
 
 import polars as pl
@@ -18,10 +19,12 @@ from tunewright.core import plugins
 from tunewright.core.errors import DataError
 from tunewright.core.plugins import Part
 from tunewright.core.recipe import DataSettings
+from tunewright.sources.chat import NotAChat
 from tunewright.sources.table import Table
 
 SAMPLE = 1000
 REASON, DETAIL = "__reason", "__detail"
+_One = Callable[[dict[str, str | None], dict[str, bool]], dict[str, Any]]
 
 
 class Layout(Part):
@@ -40,7 +43,7 @@ class Layout(Part):
         """One line for each record: the columns `text`, [label], [answer], [rejected], [messages], [tools] that the layout has, and
         `REASON` and `DETAIL`, null when the record is fine."""
 
-    def bound(self, columns: Sequence[str], data: DataSettings) -> Layout:
+    def bound(self, columns: Sequence[str]) -> Layout:
         """This layout with every column setting filled in from what the file has."""
         names = {
             key: next((one for one in usual if one in columns), None) for key, usual in self.usual.items() if getattr(self, key) is None
@@ -68,11 +71,11 @@ def choose(sample: Table, data: DataSettings) -> Choice:
     """The layout that `data.layout` names, or the one that fits the sample. Raises `DataError` when two fit."""
     columns = sample.frame.columns
     if data.layout != "auto":
-        layout: Layout = plugins.build("layouts", data.layout).bound(columns, data)
+        layout: Layout = plugins.build("layouts", data.layout).bound(columns)
         there = set(layout.uses(data).values()) <= set(columns)
         why = (layout.detect(sample, data) if there else None) or "the sampled rows do not look like it"
         return Choice(layout, f"layout {layout.part_name()}: {why} (set by data.layout)")
-    every: list[Layout] = [plugins.build("layouts", name).bound(columns, data) for name in plugins.names("layouts")]
+    every: list[Layout] = [plugins.build("layouts", name).bound(columns) for name in plugins.names("layouts")]
     text_label = next(one for one in every if one.part_name() == "text_label")
     found = [Choice(one, f"layout {one.part_name()}: {evidence}") for one in every if (evidence := one.detect(sample, data))]
     named = {"text", "label"} <= data.model_fields_set
@@ -105,12 +108,21 @@ def blank(column: str) -> pl.Expr:
     return pl.col(column).str.strip_chars().fill_null("") == ""
 
 
-def by_row(table: Table, columns: Sequence[str], one: Callable[..., dict[str, Any]], schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
-    """`one` applied to the values of each record; it returns a value for each column of `schema`, `REASON` and `DETAIL`."""
-    lists = [table.frame[name].to_list() for name in columns]
-    full = dict(schema) | {REASON: pl.String(), DETAIL: pl.String()}
-    return (
-        pl.DataFrame([one(*values) for values in zip(*lists, strict=True)], schema=full, orient="row")
-        if lists[0]
-        else pl.DataFrame(schema=full)
-    )
+def present(layout: Layout, table: Table) -> dict[str, str]:
+    """Column settings of `layout` -> columns, of those that the table has."""
+    return {key: name for key in layout.usual if (name := getattr(layout, key)) is not None and name in table.frame.columns}
+
+
+def by_row(table: Table, given: Mapping[str, str], one: _One, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    """`one` applied to each record: to its values by setting (`given`: setting -> column), and to whether each was a list or an object.
+    It returns values for the columns of `schema`, or raises `NotAChat` for a record that cannot be used."""
+    lists = [table.frame[name].to_list() for name in given.values()]
+    flags = [table.nested[name].to_list() if name in table.nested else repeat(False) for name in given.values()]
+    first, found = next(iter(given)), []
+    for values, nested in zip(zip(*lists, strict=True), zip(*flags, strict=False), strict=False):
+        row = dict(zip(given, values, strict=True))
+        try:
+            found.append(one(row, dict(zip(given, nested, strict=True))))
+        except NotAChat as error:
+            found.append({"text": row[first], REASON: error.reason, DETAIL: str(error)})
+    return pl.DataFrame(found, schema=dict(schema) | {REASON: pl.String(), DETAIL: pl.String()}, orient="row")

@@ -203,6 +203,10 @@ class Source:
                 self.buffer, self.tail = self.buffer[:end], self.buffer[end:]
         return self.buffer
 
+    def nothing(self, path: str) -> DataError:
+        """The error for a file without anything in it that can be read."""
+        return DataError(f"{path}: {self.stream.problem or 'the file is empty'}.")
+
     def take(self, count: int, lines: int) -> None:
         """Forget `count` bytes, which held `lines` line ends."""
         self.buffer = self.buffer[count:]

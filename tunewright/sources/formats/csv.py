@@ -22,19 +22,18 @@ from tunewright.sources.stream import Source
 from tunewright.sources.table import Bad, Table, is_broken, numbers, visible
 
 ENDINGS = ("csv", "txt")
-DELIMITER: str | None = None
 FIRST = 1 << 19  # enough to tell the layout from
 BLOCK = 1 << 23
 
 
 def read(
-    place: Place, data: DataSettings, required: tuple[str, ...] = (), delimiter: str | None = DELIMITER, fast: bool = True
+    place: Place, data: DataSettings, required: tuple[str, ...] = (), delimiter: str | None = None, fast: bool = True
 ) -> Iterator[Table]:
     """Tables of at most about `BLOCK` bytes. A record with the wrong number of fields is bad."""
     csv.field_size_limit(2**31 - 1)
     source = Source(place.file, data.encoding, data.max_line_bytes)
     if not source.fill(FIRST).strip():
-        raise DataError(f"{place.path}: the file is empty.")
+        raise source.nothing(place.path)
     delimiter = delimiter or _delimiter(source.buffer)
     header = _header(place, source, delimiter)
     empty = numbers([])

@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from tunewright.core.errors import DataError
 from tunewright.core.recipe import DataSettings
 from tunewright.sources.formats import jsonl
 from tunewright.sources.place import Place
@@ -27,7 +26,7 @@ def read(place: Place, data: DataSettings, required: tuple[str, ...] = ()) -> It
     source = Source(place.file, data.encoding, data.max_line_bytes)
     raw = source.fill(_WHOLE)
     if not raw.strip():
-        raise DataError(f"{place.path}: the file is empty.")
+        raise source.nothing(place.path)
     text = (raw + (source.tail or b"")).decode("utf-8", "surrogateescape")
     start = text.lstrip()[:1]
     if start == "[":

@@ -12,7 +12,6 @@ from typing import Any
 
 import orjson
 
-from tunewright.core.errors import DataError
 from tunewright.core.recipe import DataSettings
 from tunewright.sources.formats.csv import cut_off
 from tunewright.sources.place import Place
@@ -29,7 +28,7 @@ def read(place: Place, data: DataSettings, required: tuple[str, ...] = (), fast:
     """Tables of at most about `BLOCK` bytes. An object without one of the `required` fields is bad."""
     source = Source(place.file, data.encoding, data.max_line_bytes)
     if not source.fill(FIRST).strip():
-        raise DataError(f"{place.path}: the file is empty.")
+        raise source.nothing(place.path)
     if _is_list(source.buffer):
         from tunewright.sources.formats import json as whole
 

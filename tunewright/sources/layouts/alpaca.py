@@ -13,7 +13,7 @@ from pydantic import Field
 
 from tunewright.core.recipe import DataSettings
 from tunewright.sources import chat
-from tunewright.sources.layout import DETAIL, REASON, Layout, by_row, counted
+from tunewright.sources.layout import Layout, by_row, counted, present
 from tunewright.sources.table import Table
 
 
@@ -43,18 +43,13 @@ class Alpaca(Layout):
         return f"columns {', '.join(shown)}, {self.instruction} and {self.output} filled {counted(filled, len(sample.frame))}"
 
     def convert(self, table: Table, data: DataSettings) -> pl.DataFrame:
-        given = {key: name for key in self.usual if (name := getattr(self, key)) is not None and name in table.frame.columns}
+        return by_row(table, present(self, table), _of_fields, {"text": pl.String(), "answer": pl.String(), "messages": pl.String()})
 
-        def one(*values: str | None) -> dict[str, Any]:
-            row = dict(zip(given, values, strict=True))
-            try:
-                messages = _messages(row)
-                text, answer = chat.split(messages)
-                return {"text": text, "answer": answer, "messages": chat.dumped(messages)}
-            except chat.NotAChat as error:
-                return {"text": row["instruction"], REASON: error.reason, DETAIL: str(error)}
 
-        return by_row(table, list(given.values()), one, {"text": pl.String(), "answer": pl.String(), "messages": pl.String()})
+def _of_fields(row: dict[str, str | None], nested: dict[str, bool]) -> dict[str, Any]:
+    messages = _messages(row)
+    text, answer = chat.split(messages)
+    return {"text": text, "answer": answer, "messages": chat.dumped(messages)}
 
 
 def _messages(row: Mapping[str, str | None]) -> list[chat.Message]:

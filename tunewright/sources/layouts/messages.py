@@ -13,7 +13,7 @@ from pydantic import Field
 
 from tunewright.core.recipe import DataSettings
 from tunewright.sources import chat
-from tunewright.sources.layout import DETAIL, REASON, Layout, by_row, counted
+from tunewright.sources.layout import Layout, by_row, counted, present
 from tunewright.sources.table import Table
 
 
@@ -39,22 +39,19 @@ class Messages(Layout):
         return lists_of(sample, self.messages, self.role_key, self.content_key)
 
     def convert(self, table: Table, data: DataSettings) -> pl.DataFrame:
-        columns = {"messages": self.messages, "tools": self.tools, "system": self.system}
-        given = {key: name for key, name in columns.items() if name is not None and name in table.frame.columns}
-        schema = {"text": pl.String(), "answer": pl.String(), "messages": pl.String()} | ({"tools": pl.String()} if self.tools else {})
+        given = present(self, table)
+        schema = {"text": pl.String(), "answer": pl.String(), "messages": pl.String()} | (
+            {"tools": pl.String()} if "tools" in given else {}
+        )
+        return by_row(table, given, self._of_fields, schema)
 
-        def one(*values: str | None) -> dict[str, Any]:
-            row = dict(zip(given, values, strict=True))
-            try:
-                messages = self.read(row["messages"])
-                if row.get("system") and messages[0]["role"] != "system":
-                    messages = [{"role": "system", "content": row["system"]}, *messages]
-                text, answer = chat.split(messages)
-                return {"text": text, "answer": answer, "messages": chat.dumped(messages), "tools": chat.tools_of(row.get("tools"))}
-            except chat.NotAChat as error:
-                return {"text": row["messages"], REASON: error.reason, DETAIL: str(error)}
-
-        return by_row(table, list(given.values()), one, schema)
+    def _of_fields(self, row: dict[str, str | None], nested: dict[str, bool]) -> dict[str, Any]:
+        messages = self.read(row["messages"])
+        if row.get("system") and messages[0]["role"] != "system":
+            messages = [{"role": "system", "content": row["system"]}, *messages]
+        text, answer = chat.split(messages)
+        found = {"text": text, "answer": answer, "messages": chat.dumped(messages)}
+        return found | {"tools": chat.tools_of(row["tools"])} if "tools" in row else found
 
     def read(self, value: str | None) -> list[chat.Message]:
         """The messages in a column's value."""

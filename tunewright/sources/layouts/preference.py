@@ -13,8 +13,7 @@ from pydantic import Field
 
 from tunewright.core.recipe import DataSettings
 from tunewright.sources import chat
-from tunewright.sources.layout import DETAIL, REASON, Layout, blank, by_row, counted
-from tunewright.sources.layouts.prompt_completion import keys_of
+from tunewright.sources.layout import DETAIL, REASON, Layout, blank, by_row, counted, present
 from tunewright.sources.table import Table
 
 _SCHEMA = {"text": pl.String(), "answer": pl.String(), "rejected": pl.String(), "messages": pl.String()}
@@ -47,23 +46,10 @@ class Preference(Layout):
         return f"columns {', '.join(shown)}, {' and '.join(names)} filled {counted(both, len(sample.frame))}"
 
     def convert(self, table: Table, data: DataSettings) -> pl.DataFrame:
-        given = {key: name for key in self.usual if (name := getattr(self, key)) is not None and name in table.frame.columns}
+        given = present(self, table)
         if set(given) == {"prompt", "chosen", "rejected"} and not set(given.values()) & set(table.nested):
             return _of_texts(table, given)
-        none = pl.repeat(False, len(table.lines), dtype=pl.Boolean, eager=True)
-        flags = {key: table.nested.get(name, none).cast(pl.Int8).cast(pl.String).alias(f"__{key}") for key, name in given.items()}
-        flagged = Table(table.frame.with_columns(flags.values()), table.lines)
-        names = [*given.values(), *(f"__{key}" for key in given)]
-
-        def one(*values: str | None) -> dict[str, Any]:
-            row = dict(zip(given, values, strict=False))
-            nested = {key: flag == "1" for key, flag in zip(given, values[len(given) :], strict=True)}
-            try:
-                return _pair(row, nested)
-            except chat.NotAChat as error:
-                return {"text": row.get("prompt"), REASON: error.reason, DETAIL: str(error)}
-
-        return by_row(flagged, names, one, _SCHEMA)
+        return by_row(table, given, _pair, _SCHEMA)
 
 
 def _of_texts(table: Table, given: Mapping[str, str]) -> pl.DataFrame:
@@ -74,15 +60,15 @@ def _of_texts(table: Table, given: Mapping[str, str]) -> pl.DataFrame:
     return frame.with_columns(reason.alias(REASON), detail.alias(DETAIL))
 
 
-def _pair(row: Mapping[str, str | None], nested: Mapping[str, bool]) -> dict[str, Any]:
-    before = _turns(row.get("prompt"), nested.get("prompt", False), "user", row.get("input")) if row.get("prompt") else []
+def _pair(row: dict[str, str | None], nested: dict[str, bool]) -> dict[str, Any]:
+    before = chat.turns(row["prompt"], nested["prompt"], "user", row.get("input")) if row.get("prompt") else []
     if row.get("system") and not (before and before[0]["role"] == "system"):
         before = [{"role": "system", "content": row["system"]}, *before]
     if "chosen" in row:
-        chosen = _turns(row["chosen"], nested["chosen"], "assistant")
+        chosen = chat.turns(row["chosen"], nested["chosen"], "assistant")
     else:
         before, chosen = before[:-1], before[-1:]
-    rejected = _turns(row["rejected"], nested["rejected"], "assistant")
+    rejected = chat.turns(row["rejected"], nested["rejected"], "assistant")
     if not before and len(chosen) > 1:  # whole chats: what both share is the prompt
         shared = next((at for at, (a, b) in enumerate(zip(chosen, rejected, strict=False)) if a != b), min(len(chosen), len(rejected)) - 1)
         before, chosen, rejected = chosen[:shared], chosen[shared:], rejected[shared:]
@@ -95,10 +81,3 @@ def _pair(row: Mapping[str, str | None], nested: Mapping[str, bool]) -> dict[str
         "rejected": chat.said(rejected),
         "messages": chat.dumped(before + chosen),
     }
-
-
-def _turns(value: str | None, is_nested: bool, role: str, more: str | None = None) -> list[chat.Message]:
-    if is_nested:
-        found = chat.parse(value)
-        return chat.messages_of(found if isinstance(found, list) else [found], *keys_of(found))
-    return [{"role": role, "content": "\n".join(one for one in (value, more) if one)}]
