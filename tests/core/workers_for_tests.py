@@ -32,3 +32,15 @@ def die(item: int, report: Report) -> int:
 def mark_and_wait(item: Path, report: Report) -> None:
     item.write_text(str(os.getpid()))
     time.sleep(120)
+
+
+def die_the_first_time(item: Path, report: Report) -> str:
+    if not item.exists() and item.name in "024":
+        item.write_text("seen")
+        os.kill(os.getpid(), signal.SIGKILL)
+    item.write_text("done")
+    return item.name
+
+
+def fail_at_once(item: int, report: Report) -> int:
+    raise DataError("rule, value, place")

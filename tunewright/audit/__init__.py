@@ -47,6 +47,7 @@ def run(context: Context) -> AuditResult:
     ledger.record("audit", "quarantined", rest.quarantine.select(*place, "reason", "detail"))
     if isinstance(found, OnDisk):
         result = audit_on_disk(found, recipe, context.report, context.executor, run.path("cache"))
+        context.executor.close()
     else:
         result = audit_rows(found, recipe, context.report, context.executor, run.path("cache", "measures"))
         write_parquet(file, found.rows)

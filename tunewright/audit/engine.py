@@ -20,7 +20,7 @@ from tunewright.audit.measures import Measures
 from tunewright.audit.result import AuditResult, Decided, Seen
 from tunewright.core import plugins
 from tunewright.core.errors import EnvironmentProblem
-from tunewright.core.executor import Executor, in_threads, workers_for
+from tunewright.core.executor import Executor, LocalExecutor, in_threads, workers_for
 from tunewright.core.finding import findings
 from tunewright.core.parts import Check, Look
 from tunewright.core.progress import Report, Task
@@ -65,7 +65,7 @@ def audit_rows(read: ReadResult, recipe: Recipe, report: Report, executor: Execu
     def again(check: Check) -> Decided:
         return decided(check, known[check.part_name()], rows, look)
 
-    workers = workers_for(recipe.compute.workers)
+    workers = workers_for(recipe.compute, LocalExecutor(report))
     given = in_threads([partial(decided, one.check, one, rows, look) for one in measured if not one.problem], workers)
     notes = (read.evidence,) if read.evidence else ()
     return AuditResult(Seen.of(read), tuple(given), skipped, recipe.audit.fail_on, again, notes)
@@ -113,7 +113,7 @@ def measure(checks: Sequence[Check], rows: pl.DataFrame, look: Look, task: Task)
         task.advance(1 if part is rows else 1 / len(batches), checks[place].part_name())
         return done
 
-    results = in_threads([partial(one, *job) for job in plan], workers_for(look.recipe.compute.workers))
+    results = in_threads([partial(one, *job) for job in plan], workers_for(look.recipe.compute, LocalExecutor(look.report)))
     forget()
     parts: list[list[Measured]] = [[] for _ in checks]
     for (place, _), result in zip(plan, results, strict=True):

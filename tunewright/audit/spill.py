@@ -13,18 +13,18 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import polars as pl
 import psutil
 
+from tunewright.audit.checks._shared import forget
 from tunewright.audit.engine import BATCH, Measured, applicable, found_by, joined, look_of, timed
 from tunewright.audit.measures import Measures
 from tunewright.audit.result import AuditResult, Decided, Seen, class_sizes
 from tunewright.core.errors import EnvironmentProblem
-from tunewright.core.executor import Executor, LocalExecutor, in_threads, workers_for
+from tunewright.core.executor import Executor, LocalExecutor, ThreadExecutor, workers_for
 from tunewright.core.files import atomic_path, read_parquet, write_parquet
 from tunewright.core.finding import FINDING_SCHEMA
 from tunewright.core.parts import Check, Look
@@ -133,7 +133,9 @@ def _bytes_of(data: DataSettings) -> int | None:
 
 def audit_on_disk(found: OnDisk, recipe: Recipe, report: Report, executor: Executor, cache: Path) -> AuditResult:
     """`engine.audit_rows` for rows on disk; measures and findings are kept below `cache`."""
-    look = look_of(recipe, report, executor)
+    if isinstance(executor, LocalExecutor):
+        executor = ThreadExecutor(report)  # which share what the libraries take
+    look = replace(look_of(recipe, report, executor), directory=cache)
     checks, skipped = applicable(recipe, found.rest.rows.columns)
     kept = Measures(cache / "measures", (found.scan().slice(start, BATCH).collect() for start in range(0, found.length, BATCH)), recipe)
     audit = _Audit(found, recipe, look, executor, cache / "findings", kept)
@@ -142,6 +144,7 @@ def audit_on_disk(found: OnDisk, recipe: Recipe, report: Report, executor: Execu
     with report.task("looking at the rows", len(checks)) as task:
         by_piece = audit.pieces(rows, task)
         by_scan = [audit.measure(check, task) for check in checks if check.scope == "all"]
+    forget()
     kept.prune()
     measured = {one.check.part_name(): one for one in (*by_piece, *by_scan)}
     skipped |= {name: one.problem for name, one in measured.items() if one.problem}
@@ -169,6 +172,7 @@ class _Audit:
         self._sample: pl.DataFrame | None = None
         self._sampled: list[str] = []
         self._rounds = 0
+        self._scan = found.scan()  # one object, by which checks share a join
 
     def pieces(self, checks: Sequence[Check], task: Task | None) -> list[Measured]:
         """Run checks of scope "row" over all pieces; their findings lie in files afterwards, so no measures come back."""
@@ -181,11 +185,7 @@ class _Audit:
             Piece(self.found.file, start, BATCH, self.recipe, tuple(self._job(*one, start) for one in zip(checks, homes, strict=True)))
             for start in starts
         ]
-        workers = workers_for(self.recipe.compute.workers)
-        if isinstance(self.executor, LocalExecutor):  # threads share what the libraries take
-            outcomes = in_threads([partial(look_at, piece, self.look.report) for piece in pieces], workers)
-        else:
-            outcomes = self.executor.map(look_at, pieces, workers)
+        outcomes = self.executor.map(look_at, pieces, workers_for(self.recipe.compute, self.executor))
         if task is not None:
             task.advance(len(checks))
         return [joined(one) for one in zip(*outcomes, strict=True)]
@@ -204,7 +204,7 @@ class _Audit:
         if before is not None:
             return Measured(check, before, kept=True)
         try:
-            measures = check.measure_scan(self.found.scan(), self.look)
+            measures = check.measure_scan(self._scan, self.look)
         except EnvironmentProblem as lacking:
             return Measured(check, pl.DataFrame(), problem=str(lacking))
         if measures is None:

@@ -16,8 +16,9 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from importlib import import_module
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from tunewright.core.errors import RunError
 from tunewright.core.progress import Report, Task
@@ -33,11 +34,6 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def workers_for(asked: Literal["auto"] | int) -> int:
-    """How many tasks run at a time."""
-    return cores() if asked == "auto" else asked
-
-
 class Executor(Protocol):
     """Runs one function over many items, somewhere."""
 
@@ -46,6 +42,17 @@ class Executor(Protocol):
 
         With more than one worker `fn` must be importable and items and results must pickle. The first error stops the rest.
         """
+
+    def slots(self) -> int:
+        """Tasks that can run at a time."""
+
+    def close(self) -> None:
+        """Free what the executor holds; it can be used again."""
+
+
+def workers_for(compute: ComputeSettings, executor: Executor) -> int:
+    """How many tasks the recipe lets run at a time."""
+    return executor.slots() if compute.workers == "auto" else compute.workers
 
 
 def executor_for(compute: ComputeSettings, report: Report) -> Executor:
@@ -61,6 +68,12 @@ class LocalExecutor:
 
     def __init__(self, report: Report) -> None:
         self.report = report
+
+    def slots(self) -> int:
+        return cores()
+
+    def close(self) -> None:
+        return
 
     def map(self, fn: Callable[[Item, Report], Result], items: Sequence[Item], workers: int = 1) -> list[Result]:
         """In this process with one worker, in a fresh process for each item with more."""
@@ -103,6 +116,13 @@ class LocalExecutor:
         if errors:
             raise errors[0]
         return [results[index] for index in range(len(items))]
+
+
+class ThreadExecutor(LocalExecutor):
+    """Runs functions in threads of this process: for those that compute without the interpreter's lock."""
+
+    def map(self, fn: Callable[[Item, Report], Result], items: Sequence[Item], workers: int = 1) -> list[Result]:
+        return in_threads([partial(fn, item, self.report) for item in items], workers)
 
 
 def in_threads(jobs: Sequence[Callable[[], Result]], workers: int) -> list[Result]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,13 +11,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
 
+from tunewright.core.executor import workers_for
+from tunewright.core.files import write_parquet
+from tunewright.core.parts import Look
 from tunewright.core.rows import content
 
 if TYPE_CHECKING:
-    from tunewright.text.neardup import TextJoin
+    from tunewright.text.neardup import NearPairs, TextJoin
 
 EXCERPT = 200
+FLOOR = 0.3  # similarity of the pairs that a join beyond memory keeps, when nobody asks for another
+JOIN_BATCH = 250_000
 Made = TypeVar("Made")
+Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 
 
 @dataclass
@@ -29,7 +36,7 @@ _frames: dict[int, dict[str, _Once]] = {}
 _lock = Lock()
 
 
-def once(rows: pl.DataFrame, name: str, make: Callable[[pl.DataFrame], Made]) -> Made:
+def once(rows: Frame, name: str, make: Callable[[Frame], Made]) -> Made:
     """`make(rows)`, made by the first check that asks and given to the others, as long as this frame lives."""
     with _lock:
         if id(rows) not in _frames:
@@ -59,6 +66,41 @@ def joined(rows: pl.DataFrame) -> TextJoin:
         return TextJoin(content(rows))
 
     return once(rows, "joined", make)
+
+
+def joined_scan(rows: pl.LazyFrame, look: Look, floor: float | None = None) -> NearPairs:
+    """The pairs of rows that do not fit in memory, from `floor` on; without a floor whatever another check asked for."""
+    made = once(rows, "joins", lambda _: dict[float, "NearPairs"]())
+    if floor is None and made:
+        return next(iter(made.values()))
+    floor = FLOOR if floor is None else floor
+    if floor not in made:
+        made[floor] = _join_scan(rows, look, floor)
+    return made[floor]
+
+
+def _join_scan(rows: pl.LazyFrame, look: Look, floor: float) -> NearPairs:
+    from tunewright.text.partitioned import join_partitioned
+
+    assert look.directory is not None
+    folder = look.directory / "join"
+    shutil.rmtree(folder, ignore_errors=True)
+    batches, columns = [], [name for name in ("text", "answer") if name in rows.collect_schema()]
+    while len(part := rows.select(columns).slice(len(batches) * JOIN_BATCH, JOIN_BATCH).collect()):
+        batches.append(folder / f"{len(batches):06d}.parquet")
+        write_parquet(batches[-1], content(part).alias("text").to_frame())
+    try:
+        return join_partitioned(batches, floor, look.executor, folder, workers=workers_for(look.recipe.compute, look.executor))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def rows_at(rows: pl.DataFrame | pl.LazyFrame, places: pl.Series) -> pl.DataFrame:
+    """Those rows, in their order, with their places as column `row`."""
+    if isinstance(rows, pl.DataFrame):
+        return rows[places.sort()].with_columns(row=places.sort())
+    known = pl.LazyFrame({"row": places.cast(pl.UInt32)})
+    return rows.with_row_index("row").join(known, on="row", how="semi").sort("row").collect(engine="streaming")
 
 
 def sampled(rows: pl.DataFrame, number: int, wanted: pl.Expr | None = None) -> pl.DataFrame:

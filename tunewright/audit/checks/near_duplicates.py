@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from pydantic import Field, model_validator
 
-from tunewright.audit.checks._shared import excerpt, joined
+from tunewright.audit.checks._shared import excerpt, joined, joined_scan, rows_at
 from tunewright.core.parts import Check, Look
 from tunewright.text.neardup import NearPairs
 
@@ -33,14 +33,10 @@ class NearDuplicates(Check):
         return self
 
     def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
-        near = joined(rows).near(self.show)
-        later = np.flatnonzero(near.first != np.arange(len(rows)))
-        copies = pl.DataFrame({"left": near.first[later], "right": later}).cast(pl.UInt32).with_columns(jaccard=1.0, copy=True)
-        pairs = pl.concat([near.pairs.with_columns(copy=False), copies]).sort("right", "left")
-        left, right = rows[pairs["left"]], rows[pairs["right"]]
-        told = ["row_id", "label"] if "label" in rows.columns else ["row_id"]
-        sides = {f"{side}_{name.removeprefix('row_')}": part[name] for side, part in (("left", left), ("right", right)) for name in told}
-        return pairs.with_columns(**sides, evidence=right.select(excerpt()).to_series())
+        return _told(joined(rows).near(self.show), rows)
+
+    def measure_scan(self, rows: pl.LazyFrame, look: Look) -> pl.DataFrame:
+        return _told(joined_scan(rows, look, self.show), rows)
 
     def decide(self, measures: pl.DataFrame, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         known = _rows_of(measures)
@@ -70,6 +66,18 @@ class NearDuplicates(Check):
             severity=pl.when(gone).then(pl.lit(self.severity)).otherwise(pl.lit("info")),
             suggested_fix=pl.when(gone).then(pl.lit("drop_near_duplicates")).otherwise(fix),
         )
+
+
+def _told(near: NearPairs, rows: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
+    """The pairs, word for word copies among them, with what there is to say about their rows."""
+    later = np.flatnonzero(near.first != np.arange(len(near.first)))
+    copies = pl.DataFrame({"left": near.first[later], "right": later}).cast(pl.UInt32).with_columns(jaccard=1.0, copy=True)
+    pairs = pl.concat([near.pairs.with_columns(copy=False), copies]).sort("right", "left")
+    told = rows_at(rows, pl.concat([pairs["left"], pairs["right"]]).unique())
+    told = told.select("row", id="row_id", **({"label": "label"} if "label" in told.columns else {}), evidence=excerpt())
+    left = told.drop("evidence").rename(lambda name: "left" if name == "row" else f"left_{name}")
+    right = told.rename(lambda name: {"row": "right", "evidence": "evidence"}.get(name, f"right_{name}"))
+    return pairs.join(left, on="left", maintain_order="left").join(right, on="right", maintain_order="left")
 
 
 def _rows_of(measures: pl.DataFrame) -> pl.DataFrame:
