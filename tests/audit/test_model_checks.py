@@ -94,7 +94,7 @@ def test_rows_in_two_given_splits_are_counted_by_pair(clean: pl.DataFrame, look:
 def test_values_of_a_group_that_reach_over_are_one_finding(clean: pl.DataFrame, look: Look):
     rows = clean.with_columns(split=pl.Series(["train", "test"] * 100), author=pl.Series(["ann"] * 10 + [f"a{one}" for one in range(190)]))
     found = found_by("split_leakage", rows, look, groups=["author"])
-    assert found["evidence"].to_list() == ["1 values of author stand in train and in test (5 rows there), for example ann"]
+    assert found["evidence"].to_list() == ["1 value of author in train and in test (5 rows there), for example ann"]
 
 
 def test_rows_of_one_split_leak_nowhere(clean: pl.DataFrame, look: Look):

@@ -21,7 +21,7 @@ from tunewright.core.rows import RESERVED
 from tunewright.core.settings import did_you_mean
 from tunewright.prepare.split import SPLITS, assign
 from tunewright.prepare.steps._shared import change
-from tunewright.text.dates import dates
+from tunewright.text.moments import moments
 
 WORDS = {
     "train": "train", "training": "train", "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
@@ -70,7 +70,7 @@ def _by_date(rows: pl.DataFrame, recipe: Recipe) -> tuple[pl.DataFrame, pl.DataF
     settings, name = recipe.prepare.split, recipe.data.date
     if name is None:
         raise RecipeError("recipe", ["prepare.split.by: date needs data.date, the column with each row's date."])
-    marked = rows.with_columns(__date=dates(rows[column_of(rows, name, "data.date")]))
+    marked = rows.with_columns(__date=moments(rows[column_of(rows, name, "data.date")]))
     undated = change(marked.filter(pl.col("__date").is_null()), "quarantined", "no_date", f"column {name!r} holds no date that can be read")
     marked = marked.filter(pl.col("__date").is_not_null())
     if marked.is_empty():

@@ -37,12 +37,12 @@ class DateDrift(Check):
     sample: int = Field(8_000, ge=FEWEST, description="rows looked at, at most")
 
     def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
-        from tunewright.text.dates import dates
+        from tunewright.text.moments import moments
 
         if look.recipe.data.date is None or len(rows) < FEWEST:
             return pl.DataFrame()
         looked = sampled(rows, self.sample)
-        moment = dates(looked[column_of(look.recipe.data, look.recipe.data.date, looked.columns)])
+        moment = moments(looked[column_of(look.recipe.data, look.recipe.data.date, looked.columns)])
         looked = looked.with_columns(__moment=moment).drop_nulls("__moment").filter(pl.col("text").fill_null("") != "")
         if len(looked) < FEWEST or looked["__moment"].n_unique() < QUARTERS:
             return pl.DataFrame()

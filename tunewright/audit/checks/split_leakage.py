@@ -122,8 +122,8 @@ def _values(measures: pl.DataFrame) -> pl.DataFrame:
     counts = over.agg(values=pl.col("value").n_unique(), rows=pl.len(), example=pl.col("value").first())
     return counts.select(
         evidence=pl.format(
-            "{} values of {} stand in {} and in {} ({} rows there), for example {}",
-            "values",
+            "{} of {} in {} and in {} ({} rows there), for example {}",
+            pl.when(pl.col("values") == 1).then(pl.lit("1 value")).otherwise(pl.format("{} values", "values")),
             "column",
             "other_split",
             "split",
