@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 
-def dates(values: pl.Series) -> pl.Series:
+def moments(values: pl.Series) -> pl.Series:
     """Moments in UTC from the usual ways to write them: ISO dates and times, e-mail dates, seconds since 1970; null otherwise."""
     if values.dtype.is_temporal():
         return values.cast(pl.Datetime("us"))
