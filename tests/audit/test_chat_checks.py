@@ -127,3 +127,36 @@ def test_pairs_whose_chosen_side_is_nearly_always_longer_are_told_with_an_interv
     assert found["evidence"][0].startswith("the chosen answer is the longer one in 90% of 100 pairs (95% interval 83% to 94%)")
     assert found["severity"].to_list() == ["warning"]
     assert pairs(["long " * 30, "short"] * 50, ["brief words"] * 100, look, "preference_length").is_empty()
+
+
+def conversations(lengths: list[tuple[int, int]], look: Look, **settings: object) -> pl.DataFrame:
+    rows = pl.DataFrame({"row_id": [f"r{one}" for one in range(len(lengths))]})
+    rows = rows.with_columns(text=pl.Series(["good " * one for one, _ in lengths]), answer=pl.Series(["bad " * one for _, one in lengths]))
+    return plugins.build("checks", {"name": "long_conversations", **settings}).run(rows, look)
+
+
+def test_prompt_and_answer_are_counted_together_in_tokens(look: Look):
+    found = conversations([(5, 5), (60, 400), (600, 5)], look)
+    assert found["row_id"].to_list() == ["r2", "r1"]
+    assert (
+        found["evidence"]
+        .str.contains(r"tokens where 256 fit, nothing of the answer is left: |tokens where 256 fit, its end is cut off: ")
+        .all()
+    )
+
+
+def test_the_template_counts_too(look: Look):
+    """The first length at which a chat is too long is the one at which its template's tokens are over the limit."""
+    tokenizer = look.tokenizer()
+    lengths = [(one, 40) for one in range(40, 260)]
+    chats = [[turn("user", "good " * one), turn("assistant", "bad " * other)] for one, other in lengths]
+    exact = [len(tokenizer(tokenizer.apply_chat_template(one, tokenize=False), add_special_tokens=False)["input_ids"]) for one in chats]
+    expected = {f"r{number}" for number, tokens in enumerate(exact) if tokens > 256}
+    assert 0 < len(expected) < len(lengths)
+    assert set(conversations(lengths, look)["row_id"]) == expected
+
+
+def test_what_was_not_counted_is_said(look: Look):
+    found = conversations([(600, 5), (500, 5), (400, 5)], look, sample=2)
+    assert found["row_id"].drop_nulls().to_list() == ["r0", "r1"]
+    assert found["evidence"][2].startswith("1 shorter rows of more than 256 bytes were not counted")

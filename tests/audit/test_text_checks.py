@@ -1,12 +1,15 @@
 """The checks that read a row's text and answer: what was planted is found, what merely looks like it is not."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, timedelta
 
 import polars as pl
 import pytest
 
 from tunewright.core import plugins
 from tunewright.core.parts import Look
+from tunewright.core.recipe import Recipe
 
 Rows = Callable[[list[str | None], list[str]], pl.DataFrame]
 
@@ -286,4 +289,101 @@ def test_an_answer_that_repeats_itself_is_a_warning_and_the_place_is_that_of_the
 def test_the_thresholds_of_repetition_can_move(rows_of: Rows, look: Look):
     assert found_in("repetition", ["no no no, I said it and I mean it"], look, rows_of, times=3, loop=0.2)["score"].to_list() == [
         pytest.approx(6 / 23)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("You're an idiot", "harassment"),
+        ("what a load of bullshit", "profanity"),
+        ("go kill yourself", "threat"),
+        ("I will shoot you", "threat"),
+        ("f*** this f***ing thing", "profanity"),
+    ],
+)
+def test_coarse_and_abusive_words_are_to_know(text: str, kind: str, rows_of: Rows, look: Look):
+    found = found_in("toxicity", [text], look, rows_of)
+    assert found["severity"].to_list() == ["info"]
+    assert found["evidence"][0].startswith(f"{kind}: ")
+    assert found_in("toxicity", [text], look, rows_of, warn=[kind])["severity"].to_list() == ["warning"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Scunthorpe, Essex and a cockpit",
+        "the shiitake class assesses it",
+        "you are a kind person",
+        "I will kill the process",
+        "Charles Dickens",
+    ],
+)
+def test_words_that_merely_contain_one_are_left_alone(text: str, rows_of: Rows, look: Look):
+    assert found_in("toxicity", [text], look, rows_of).is_empty()
+
+
+def test_the_model_adds_a_probability_and_what_the_list_misses(rows_of: Rows, look: Look):
+    pytest.importorskip("profanity_check")
+    found = found_in(
+        "toxicity",
+        ["what a fucking mess", *[f"Damn, running late absolutely sucks {one}" for one in range(300)]],
+        look,
+        rows_of,
+        model=True,
+    )
+    assert found["score"][0] > 0.9
+    assert 1 < len(found) < 30
+    assert found["evidence"][1].startswith("model ")
+
+
+def dated(values: list[str | None], look: Look, rows_of: Rows) -> list[tuple[str | None, str]]:
+    rows = rows_of([f"text {one}" for one in range(len(values))], ["a"] * len(values)).with_columns(sent=pl.Series(values, dtype=pl.String))
+    recipe = Recipe.check({"data": {"path": "rows.csv", "date": "sent"}})
+    found = plugins.build("checks", "dates").run(rows, replace(look, recipe=recipe))
+    return found.select("row_id", "evidence").rows() if len(found) else []
+
+
+GOOD_DATES = [f"2002-0{month}-{day:02}T10:00:00+02:00" for month in range(1, 10) for day in range(1, 28)]
+
+
+def test_impossible_dates_are_named(rows_of: Rows, look: Look):
+    later = (date.today() + timedelta(days=9)).isoformat()
+    found = dict(dated([*GOOD_DATES, later, "1969-12-31", "soon", "2013-01-01", None], look, rows_of))
+    number = len(GOOD_DATES)
+    assert "after today" in found[f"r{number}"]
+    assert "before 1970" in found[f"r{number + 1}"]
+    assert found[f"r{number + 2}"] == "soon: no date can be read"
+    assert "far from the others (2002-01-0" in found[f"r{number + 3}"]
+    assert found[None] == f"1 of {number + 5} rows have no date"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "Thu, 22 Aug 2002 18:26:25 +0700",
+        "22 Aug 2002",
+        "August 22, 2002",
+        "2002-08-22 10:00",
+        "2002/08/22",
+        "22.08.2002",
+        "8/22/2002",
+        "1030003200",
+        "1030003200000",
+        "20020822",
+    ],
+)
+def test_dates_are_understood_in_many_forms(value: str):
+    from tunewright.text.dates import days
+
+    assert days(pl.Series([value]))["day"].to_list() == [date(2002, 8, 22)]
+
+
+def test_without_a_date_column_there_is_nothing_to_say(rows_of: Rows, look: Look):
+    assert found_in("dates", ["a", "b"], look, rows_of).is_empty()
+
+
+def test_a_guessed_order_of_day_and_month_is_said(rows_of: Rows, look: Look):
+    assert [evidence for _, evidence in dated(["01/02/2002", "03/04/2002"], look, rows_of)] == [
+        "no date tells whether the day or the month comes first; month first was taken"
     ]

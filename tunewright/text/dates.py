@@ -1,24 +1,54 @@
-"""Moments from the usual ways to write a date: ISO, e-mail, seconds since 1970."""
+"""Dates as people write them, to days: ISO, mail headers, slashes, seconds since 1970. One format a value, the order of day and month
+from the whole column.
+
+    "Thu, 22 Aug 2002 18:26:25 +0700" -> 2002-08-22 (mail)      "22/08/2002" -> 2002-08-22 (day/month/year)      "soon" -> null
+"""
 
 from __future__ import annotations
 
 import polars as pl
 
+MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
 
-def dates(values: pl.Series) -> pl.Series:
-    """Moments in UTC from the usual ways to write them: ISO dates and times, e-mail dates, seconds since 1970; null otherwise."""
-    if values.dtype.is_temporal():
-        return values.cast(pl.Datetime("us"))
-    text = values.cast(pl.String).str.strip_chars()
-    zoned = [pl.col("t").str.to_datetime(form, time_unit="us", time_zone="UTC", strict=False) for form in _ZONED]
-    plain = [pl.col("t").str.to_datetime(form, time_unit="us", strict=False).dt.replace_time_zone("UTC") for form in _PLAIN]
-    days = [pl.col("t").str.to_date(form, strict=False).cast(pl.Datetime("us")).dt.replace_time_zone("UTC") for form in _DAYS]
-    seconds = (
-        pl.from_epoch(pl.col("t").str.extract(r"^(\d{9,10})(?:\.\d+)?$").cast(pl.Int64)).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+
+def days(values: pl.Series) -> pl.DataFrame:
+    """`day` (null where nothing is understood), `format`, and whether the order of day and month is a `guess`."""
+    said = pl.col("said")
+    frame = pl.DataFrame({"said": values.cast(pl.String).str.strip_chars()})
+    slashes = said.str.extract_groups(r"^(?<a>[0-9]{1,2})[/.-](?<b>[0-9]{1,2})[/.-](?<year>[0-9]{4})(?:[^0-9]|$)")
+    parts = frame.select(slashes.alias("parts")).unnest("parts").cast(pl.Int32)
+    first, second = parts["a"].max(), parts["b"].max()
+    day_first = isinstance(first, int) and first > 12
+    guess = isinstance(first, int) and isinstance(second, int) and first <= 12 and second <= 12
+    day, month = ("a", "b") if day_first else ("b", "a")
+    named = said.str.extract_groups(rf"(?i)\b(?<d>[0-9]{{1,2}})(?:st|nd|rd|th)?[ -](?<m>{MONTHS})[a-z]*\.?,?[ -](?<y>[0-9]{{4}})")
+    american = said.str.extract_groups(rf"(?i)\b(?<m>{MONTHS})[a-z]*\.? (?<d>[0-9]{{1,2}})(?:st|nd|rd|th)?,? (?<y>[0-9]{{4}})")
+    spelled = [
+        pl.concat_str(one.struct.field("d").str.zfill(2), one.struct.field("m").str.to_titlecase(), one.struct.field("y"))
+        for one in (named, american)
+    ]
+    iso = said.str.extract(r"^([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[^0-9]|$)").str.to_date(strict=False)
+    number, short = said.cast(pl.Float64, strict=False), said.str.contains(r"^[0-9]{9,10}(?:\.[0-9]+)?$")
+    seconds = pl.when(short).then(number).when(said.str.contains(r"^[0-9]{13}$")).then(number / 1000).otherwise(None)
+    found = {
+        "ISO": iso,
+        "compact": pl.when(said.str.contains(r"^(?:19|20)[0-9]{6}$")).then(said.str.to_date("%Y%m%d", strict=False)).otherwise(None),
+        "mail": spelled[0].str.to_date("%d%b%Y", strict=False),
+        "month day, year": spelled[1].str.to_date("%d%b%Y", strict=False),
+        "seconds": pl.from_epoch(seconds.cast(pl.Int64)).cast(pl.Date),
+        "year/month/day": said.str.extract(r"^([0-9]{4}/[0-9]{1,2}/[0-9]{1,2})(?:[^0-9]|$)").str.to_date("%Y/%m/%d", strict=False),
+    }
+    known = frame.with_columns(parts).select(**found, slashes=_date("year", month, day))
+    order = "day/month/year" if day_first else "month/day/year"
+    known = known.rename({"slashes": order})
+    kind = pl.coalesce([pl.when(pl.col(name).is_not_null()).then(pl.lit(name)).otherwise(None) for name in known.columns])
+    out = known.select(day=pl.coalesce(known.columns), format=kind)
+    return out.with_columns(guess=(pl.col("format") == order).fill_null(False) & guess)
+
+
+def _date(year: str, month: str, day: str) -> pl.Expr:
+    """A date from three columns of numbers; null where there is no such day."""
+    padded = pl.concat_str(
+        pl.col(year).cast(pl.String), pl.col(month).cast(pl.String).str.zfill(2), pl.col(day).cast(pl.String).str.zfill(2)
     )
-    return pl.DataFrame({"t": text}).select(pl.coalesce(*zoned, *plain, *days, seconds)).to_series()
-
-
-_ZONED = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z", "%a, %d %b %Y %H:%M:%S %z", "%d %b %Y %H:%M:%S %z")
-_PLAIN = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y/%m/%d %H:%M:%S")
-_DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%Y%m%d", "%d.%m.%Y", "%d %b %Y")
+    return padded.str.to_date("%Y%m%d", strict=False)

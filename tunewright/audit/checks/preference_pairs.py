@@ -30,10 +30,10 @@ class PreferencePairs(Check):
     def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         sides = rows.select("row_id", "answer", "rejected")
         folded = {name: pl.col(name).str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars() for name in ("answer", "rejected")}
-        same_size = (pl.col("answer").str.len_bytes() == pl.col("rejected").str.len_bytes()) | sides["answer"].str.contains(r"\s\s|\n")
-        alike = sides.filter(same_size).with_columns(**folded).filter(pl.col("answer") == pl.col("rejected"))
+        begins = {name: pl.col(name).str.head(4).str.to_lowercase() for name in ("answer", "rejected")}
+        alike = sides.filter(begins["answer"] == begins["rejected"]).with_columns(**folded).filter(pl.col("answer") == pl.col("rejected"))
         found = {
-            "empty_side": sides.filter(empty(pl.col("answer")) | empty(pl.col("rejected"))).select("row_id"),
+            "empty_side": sides.filter(_blank("answer") | _blank("rejected")).select("row_id"),
             "alike": alike.select("row_id"),
             "prompts_differ": _other_prompt(sides),
             "nearly_alike": _similar(sides),
@@ -44,8 +44,10 @@ class PreferencePairs(Check):
             for reason, frame in found.items()
         ]
         first = pl.concat(parts).unique("row_id", keep="first", maintain_order=True)
-        told = sides.select("row_id", chosen=excerpt("answer"), other=excerpt("rejected")).join(first, on="row_id", maintain_order="left")
-        return told.with_columns(pl.col("chosen").str.head(90).fill_null(""), pl.col("other").str.head(90).fill_null(""))
+        told = sides.join(first, on="row_id", maintain_order="left").with_columns(chosen=excerpt("answer"), other=excerpt("rejected"))
+        return told.select(
+            "row_id", "reason", "score", pl.col("chosen").str.head(90).fill_null(""), pl.col("other").str.head(90).fill_null("")
+        )
 
     def decide(self, measures: pl.DataFrame, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         found = measures.filter((pl.col("reason") != "nearly_alike") | (pl.col("score") >= self.alike))
@@ -58,6 +60,12 @@ class PreferencePairs(Check):
             severity=mild.then(pl.lit("info")).otherwise(pl.lit(self.severity)),
             suggested_fix=mild.then(pl.lit("review")).otherwise(pl.lit("drop the row")),
         )
+
+
+def _blank(column: str) -> pl.Expr:
+    """Nothing visible; only short values are looked at closely."""
+    short = pl.col(column).str.len_bytes().fill_null(0) <= 30
+    return short & empty(pl.when(short).then(pl.col(column)))
 
 
 def _other_prompt(sides: pl.DataFrame) -> pl.DataFrame:
