@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
-from tunewright.text.neardup import TextJoin, clusters, normalise
+from tunewright.text import neardup
+from tunewright.text.neardup import KEEP_SCHEMA, TextJoin, clusters, keep_by_label, normalise
 
 THRESHOLDS = [0.3, 0.5, 0.8]
 WORDS = [
@@ -115,6 +119,71 @@ def test_components_are_the_connected_sets_of_all_pairs(threshold: float, rows: 
     join = TextJoin(pl.Series(rows, dtype=pl.String))
     assert join.components(threshold).tolist() == expected.tolist()
     assert len(join.links(threshold)) < len(rows)
+
+
+@pytest.mark.parametrize("threshold", THRESHOLDS)
+@settings(max_examples=60, deadline=None)
+@given(rows=related_texts(), draw=st.data())
+def test_within_groups_only_rows_of_one_group_are_compared(threshold: float, rows: list[str | None], draw: st.DataObject) -> None:
+    groups = draw.draw(st.lists(st.sampled_from(["a", "b", None]), min_size=len(rows), max_size=len(rows)))
+    expected = [pl.DataFrame(schema=KEEP_SCHEMA)]
+    for group in set(groups):
+        places = [place for place in range(len(rows)) if groups[place] == group]
+        kept = TextJoin(pl.Series([rows[place] for place in places], dtype=pl.String)).keep(threshold)
+        at = pl.Series(places, dtype=pl.UInt32)
+        expected.append(kept.with_columns(row=at.gather(kept["row"]), kept=at.gather(kept["kept"])))
+    texts, labels = pl.Series(rows, dtype=pl.String), pl.Series(groups, dtype=pl.String)
+    whole = pl.concat(expected).sort("row")
+    assert_frame_equal(keep_by_label(texts, labels, threshold), whole)
+    assert_frame_equal(TextJoin(texts).near(0.3, per_row=100).keep(threshold, labels), whole)
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows=related_texts())
+def test_what_was_measured_once_decides_every_higher_threshold(rows: list[str | None]) -> None:
+    join = TextJoin(pl.Series(rows, dtype=pl.String))
+    near = join.near(0.3, per_row=100)
+    assert near.cut == 0
+    for threshold in [0.3, 0.5, 0.55, 0.8, 1.0]:
+        assert_frame_equal(near.keep(threshold), join.keep(threshold))
+        assert near.components(threshold).tolist() == join.components(threshold).tolist()
+
+
+@pytest.mark.parametrize("threshold", THRESHOLDS)
+@settings(max_examples=60, deadline=None)
+@given(rows=related_texts())
+def test_crowds_visited_in_order_give_the_same(threshold: float, rows: list[str | None]) -> None:
+    join = TextJoin(pl.Series(rows, dtype=pl.String))
+    quick = join.keep(threshold), join.components(threshold).tolist()
+    with mock.patch.object(neardup, "PER_ROW", 0):
+        assert_frame_equal(join.keep(threshold), quick[0])
+        assert join.components(threshold).tolist() == quick[1]
+
+
+def test_a_crowd_fills_its_table_and_is_still_decided() -> None:
+    rows = pl.Series([f"dear customer your order has been shipped and will arrive soon {number}" for number in range(300)])
+    near = TextJoin(rows).near(0.5, per_row=4)
+    assert near.cut > 0
+    assert len(near.pairs) <= 4 * len(rows)
+    assert near.keep(0.5)["kept"].unique().to_list() == [0]
+    assert set(near.components(0.5)) == {0}
+
+
+def test_a_threshold_below_the_measured_floor_is_refused() -> None:
+    with pytest.raises(ValueError, match="from the measured floor 0.5"):
+        TextJoin(pl.Series(["a"])).near(0.5).keep(0.4)
+
+
+def test_white_space_and_control_characters_between_words() -> None:
+    rows = ["a b c d", "a\u2003b\u2028c\rd", "a\x1cb\x1dc\nd", "a\x00b c d", "ab c d"]
+    assert TextJoin(pl.Series(rows)).first.tolist() == [0, 0, 0, 3, 4]
+
+
+@pytest.mark.parametrize("length", [7, 8, 9, 15, 16, 17, 24])
+def test_words_of_whole_blocks_of_bytes(length: int) -> None:
+    word, other = "x" * length, "x" * (length - 1) + "y"
+    rows = pl.Series([word, word.upper(), other, word + "x", f"{word} {other}", f"{word}{other}", f"{word} {other} "])
+    assert TextJoin(rows).first.tolist() == [0, 0, 2, 3, 4, 5, 4]
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,7 @@ def join_rows(mode: int, threshold: float, held: Held, room: Array, postings: Ar
     room leaves only its nearest. The last value returned is the number of such rows.
     """
     keys, start, shape, sketch, group, rows = held
+    share = threshold / (1.0 + threshold)
     left, right, nearness, found = np.empty(64, np.int64), np.empty(64, np.int64), np.empty(64), 0
     seen = np.full(len(rows), -1, np.int32)
     parent = np.arange(len(rows) if mode == LINKS else 1)
@@ -138,9 +139,8 @@ def join_rows(mode: int, threshold: float, held: Held, room: Array, postings: Ar
                 if mode == LINKS and _root(parent, other) == _root(parent, index):
                     continue
                 both = size + shape[other, 1]
-                common = common_keys(
-                    keys, start[index], end, start[other], start[other] + shape[other, 0], threshold / (1 + threshold) * both - 1e-9
-                )
+                other_end = start[other] + shape[other, 0]
+                common = common_keys(keys, start[index], end, keys, start[other], other_end, share * both - 1e-9)
                 jaccard = common / (both - common)
                 if common < 0 or jaccard < threshold:
                     continue

@@ -20,6 +20,7 @@ Held = tuple[Array, Array, Array, Array, Array, Array]
 Entries = tuple[Array, Array]  # hashes, (row, distinct shingles, keys from there on)
 
 BATCH = 4096
+CHAIN = 16
 
 
 @kernel
@@ -97,14 +98,14 @@ def sort_into_buckets(entries: Entries, shift: Any, begin: Array, hashes: Array,
 
 
 @kernel
-def bucket_pairs(hashes: Array, facts: Array, heads: Array, count_heads: int, later: int, share: float, out: Array, count: int) -> int:
+def bucket_pairs(hashes: Array, facts: Array, heads: Array, later: int, share: float, out: Array, count: int) -> int:
     """Write (head, later) for those of the entries `heads` that can make a pair with entry `later`.
 
     The key must be the same, and enough keys must come from there on in both rows: a pair with enough common keys has one
     of them before that point in both (the prefix filter for that pair's own sizes). No branches: most entries fail.
     """
     hashed, size, rest = hashes[later], facts[later, 1], facts[later, 2]
-    for head in heads[:count_heads]:
+    for head in heads:
         out[count, 0], out[count, 1] = head, later
         enough = min(rest, facts[head, 2]) >= share * (facts[head, 1] + size) - 1e-9
         count += enough & (hashes[head] == hashed)
@@ -112,20 +113,27 @@ def bucket_pairs(hashes: Array, facts: Array, heads: Array, count_heads: int, la
 
 
 @kernel
-def stretch_pairs(hashes: Array, facts: Array, begin: Array, position: Array, share: float, heads: Array, out: Array) -> int:
-    """Write pairs of entries of one stretch to `out` until there are `BATCH`; `position` is where to go on: (bucket, entry, heads).
+def stretch_pairs(hashes: Array, facts: Array, begin: Array, position: Array, share: float, crowd: int, heads: Array, out: Array) -> int:
+    """Write pairs of entries of one stretch to `out` until there are `BATCH`; `position`: (bucket, entry, heads) to go on with.
 
     Within a bucket rows come by size. The smaller row of a pair must have the key among those that would do for a partner
-    of its own size: only such entries become heads.
+    of its own size: only such entries become heads. From `crowd` heads on, a row is compared with the first `CHAIN` and
+    the last `CHAIN` of them only, and position[3] counts the bucket.
     """
-    bucket, later, count_heads = position
+    bucket, later, count_heads, _ = position
     count = 0
     while later < len(hashes) and count < BATCH:
         while begin[bucket + 1] <= later:
             bucket, count_heads = bucket + 1, 0
-        count = bucket_pairs(hashes, facts, heads, count_heads, later, share, out, count)
+        if count_heads < crowd:
+            count = bucket_pairs(hashes, facts, heads[:count_heads], later, share, out, count)
+        else:
+            count = bucket_pairs(hashes, facts, heads[:CHAIN], later, share, out, count)
+            count = bucket_pairs(hashes, facts, heads[count_heads - CHAIN : count_heads], later, share, out, count)
         heads[count_heads] = later
-        count_heads += facts[later, 2] >= 2.0 * share * facts[later, 1] - 1e-9
+        more = facts[later, 2] >= 2.0 * share * facts[later, 1] - 1e-9
+        position[3] += more and count_heads + 1 == crowd
+        count_heads += more
         later += 1
     position[0], position[1], position[2] = bucket, later, count_heads
     return count
@@ -147,11 +155,11 @@ def alike(sketch: Array, facts: Array, pairs: Array, count: int, apart: float) -
 
 
 @kernel
-def common_keys(keys: Array, left: int, left_end: int, right: int, right_end: int, needed: float) -> int:
+def common_keys(keys: Array, left: int, left_end: int, other_keys: Array, right: int, right_end: int, needed: float) -> int:
     """How many keys two sorted stretches share, or -1 as soon as it must be less than `needed`."""
     common = 0
     while left < left_end and right < right_end:
-        one, other = keys[left], keys[right]
+        one, other = keys[left], other_keys[right]
         common += one == other
         left += one <= other
         right += other <= one
@@ -183,14 +191,14 @@ def all_pairs(threshold: float, held: Held, entries: Entries, stop: Array, limit
     shift = U(64) - U(math.log2(len(stop))) - U(bits)
     begin, heads = np.empty((1 << bits) + 1, np.int32), np.empty(widest + 1, np.int32)
     hashes, facts = np.empty(widest, np.uint64), np.empty((widest, 3), np.int32)
-    pairs, position = np.empty((BATCH + widest + 1, 2), np.int32), np.zeros(3, np.int64)
+    pairs, position = np.empty((BATCH + widest + 1, 2), np.int32), np.zeros(4, np.int64)
     lately = np.zeros(1 << 16, np.uint64)
     for stretch in range(len(stop)):
         from_, to = stop[stretch - 1] if stretch else 0, stop[stretch]
         sort_into_buckets((entries[0][from_:to], entries[1][from_:to]), shift, begin, hashes, facts)
         position[:] = 0
         while position[1] < to - from_ and found <= limit and merges // 2 <= limit:
-            count = stretch_pairs(hashes[: to - from_], facts, begin, position, share, heads, pairs)
+            count = stretch_pairs(hashes[: to - from_], facts, begin, position, share, len(hashes) + 1, heads, pairs)
             count = alike(sketch, facts, pairs, count, apart)
             merges += count
             for place in range(count):
@@ -201,7 +209,7 @@ def all_pairs(threshold: float, held: Held, entries: Entries, stop: Array, limit
                 if lately[(pair * SECOND) >> U(48)] == pair:
                     continue
                 lately[(pair * SECOND) >> U(48)] = pair
-                common = common_keys(keys, start[one], ends[0], start[other], ends[1], share * both - 1e-9)
+                common = common_keys(keys, start[one], ends[0], keys, start[other], ends[1], share * both - 1e-9)
                 jaccard = common / (both - common)
                 if common < 0 or jaccard < threshold or group[one] != group[other]:
                     continue
@@ -210,3 +218,23 @@ def all_pairs(threshold: float, held: Held, entries: Entries, stop: Array, limit
                 left[found], right[found], nearness[found] = rows[one], rows[other], jaccard
                 found += 1
     return left[:found], right[:found], nearness[:found], found > limit or merges // 2 > limit
+
+
+@kernel
+def jaccards(threshold: float, keys: Array, held: Any, other_keys: Array, other_held: Any, pairs: Array) -> Array:
+    """J of each pair (row of one batch, row of another), or -1 below `threshold`; a batch's rows: (start, shape, sketch)."""
+    (start, shape, sketch), (other_start, other_shape, other_sketch) = held, other_held
+    share, apart = threshold / (1.0 + threshold), (1.0 - threshold) / (1.0 + threshold)
+    found = np.full(len(pairs), -1.0)
+    for place in range(len(pairs)):
+        one, other = pairs[place, 0], pairs[place, 1]
+        both, bits = shape[one, 1] + other_shape[other, 1], U(0)
+        for word in range(4):
+            bits += ones(sketch[one, word] ^ other_sketch[other, word])
+        if np.int64(bits) > apart * both + 1e-9:
+            continue
+        end, other_end = start[one] + shape[one, 0], other_start[other] + other_shape[other, 0]
+        common = common_keys(keys, start[one], end, other_keys, other_start[other], other_end, share * both - 1e-9)
+        if common >= 0 and common / (both - common) >= threshold:
+            found[place] = common / (both - common)
+    return found

@@ -68,9 +68,9 @@ class TextJoin:
             parts = list(pool.map(lambda cut: shingled(texts[slice(*cut)]), _chunks(texts.str.len_bytes())))
             real = np.concatenate([np.diff(part.stops, prepend=0) > 0 for part in parts])
             same = np.concatenate([part.same for part in parts])
-            self.first = first_with_same(same, real, np.full(_power_of_two(2 * len(texts)), -1, np.int64))
+            self.first = first_with_same(same, real, np.full(power_of_two(2 * len(texts)), -1, np.int64))
             self._real, alone = real, real & (self.first == np.arange(len(texts)))
-            table = np.zeros(min(MAX_SLOTS, _power_of_two(2 * sum(len(part.shingles) for part in parts))), np.uint16)
+            table = np.zeros(min(MAX_SLOTS, power_of_two(2 * sum(len(part.shingles) for part in parts))), np.uint16)
             wanted = np.split(alone, np.cumsum([len(part.stops) for part in parts])[:-1])
             for part, rows in zip(parts, wanted, strict=True):
                 count_shingles(part.shingles, part.stops, rows, table)
@@ -126,7 +126,7 @@ class TextJoin:
         columns = [np.concatenate(both) for both in zip(found, (first[copies], copies, np.ones(len(copies))), strict=True)]
         return pl.DataFrame(columns, schema=["left", "right", "jaccard"]).cast(PAIR_SCHEMA)
 
-    def _join(self, mode: int, threshold: float, groups: pl.Series | None, first: Array, per_row: int = PER_ROW) -> Found:
+    def _join(self, mode: int, threshold: float, groups: pl.Series | None, first: Array, per_row: int | None = None) -> Found:
         """The pairs that `mode` wants: picked from all pairs, or, when these are too many, found by visiting rows in order."""
         from tunewright.text.kernels_join import keep_greedily, spanning
 
@@ -136,7 +136,7 @@ class TextJoin:
         group = np.zeros(len(rows), np.uint64) if groups is None else _codes(groups)[rows]
         origin = self.first[rows]
         held = (self._keys, self._start[origin], self._shape[origin], self._sketch[origin], group, rows)
-        limit = np.iinfo(np.int64).max if mode == ALL else per_row * len(rows)
+        limit = np.iinfo(np.int64).max if mode == ALL else (PER_ROW if per_row is None else per_row) * len(rows)
         found, crowded = _all_pairs(threshold, held, limit)
         if crowded:
             return _in_order(mode, threshold, held, limit)
@@ -152,30 +152,41 @@ class TextJoin:
 
 @dataclass(frozen=True)
 class NearPairs:
-    """What `TextJoin.near` found, each word-for-word copy left to `first`: measured once, decided at any threshold from `floor` on.
+    """The near pairs of a join, each word-for-word copy left to `first`: measured once, decided at any threshold from `floor` on.
 
-    `cut` rows found the table full and stand in it with their nearest earlier row only. With `cut == 0`, `keep` is exactly
-    `TextJoin.keep`. Otherwise every dropped row still has a kept row of its own with J >= threshold, but some rows may
-    be kept that are near to each other, all of them from crowds of more than `per_row` rows that are near to one another.
+    `cut` rows found the table full and stand in it with their nearest earlier row only; `capped` buckets of a partitioned
+    join were too large for all their pairs. When both are 0, `keep` is exactly `TextJoin.keep`. Otherwise every dropped row
+    still has a kept row of its own with J >= threshold, but some rows may be kept that are near to each other, all of them
+    from crowds of rows that are near to one another (`cut`) or have a key in common (`capped`).
     """
 
     first: Array
     pairs: pl.DataFrame
     floor: float
-    cut: int
+    cut: int = 0
+    capped: int = 0
 
     def keep(self, threshold: float, groups: pl.Series | None = None) -> pl.DataFrame:
         """Rows to drop as in `TextJoin.keep`, without another join."""
         from tunewright.text.kernels_join import keep_greedily
 
-        if not self.floor <= threshold <= 1:
-            raise ValueError(f"threshold must be from the measured floor {self.floor} to 1, but got {threshold}")
-        pairs, first = self.pairs.filter(pl.col("jaccard") >= threshold), self.first
+        pairs, first = self._from(threshold), self.first
         if groups is not None:
             first = first_of_group(first, groups)
             pairs = _spread(pairs, self.first, first, _codes(groups))
         columns = (pairs[name].to_numpy() for name in ("left", "right", "jaccard"))
         return _dropped(first, *keep_greedily(len(first), *columns))
+
+    def components(self, threshold: float) -> npt.NDArray[np.int64]:
+        """A set number for each row as in `TextJoin.components`."""
+        pairs, copies = self._from(threshold), np.flatnonzero(self.first != np.arange(len(self.first)))
+        left, right = (np.concatenate(both) for both in ((pairs["left"], self.first[copies]), (pairs["right"], copies)))
+        return clusters(len(self.first), left, right)
+
+    def _from(self, threshold: float) -> pl.DataFrame:
+        if not self.floor <= threshold <= 1:
+            raise ValueError(f"threshold must be from the measured floor {self.floor} to 1, but got {threshold}")
+        return self.pairs.filter(pl.col("jaccard") >= threshold)
 
 
 @dataclass(frozen=True)
@@ -218,7 +229,7 @@ def _all_pairs(threshold: float, held: Any, limit: int) -> tuple[tuple[Array, Ar
 
     by_size = np.argsort(held[2][:, 1], kind="stable")
     held = (held[0], *(one[by_size] for one in held[1:]))
-    counts = np.zeros(_power_of_two(int(held[2][:, 0].sum()) // STRETCH), np.int64)
+    counts = np.zeros(power_of_two(int(held[2][:, 0].sum()) // STRETCH), np.int64)
     count_entries(threshold, held, counts)
     stop = np.cumsum(counts) - counts
     entries = np.empty(counts.sum(), np.uint64), np.empty((counts.sum(), 3), np.int32)
@@ -234,7 +245,7 @@ def _all_pairs(threshold: float, held: Any, limit: int) -> tuple[tuple[Array, Ar
 def _in_order(mode: int, threshold: float, held: Any, limit: int) -> Found:
     from tunewright.text.kernels_join import fill_buckets, join_rows, open_buckets
 
-    counts = np.zeros(_power_of_two(int(held[2][:, 0].sum()) // 4), np.int32)
+    counts = np.zeros(power_of_two(int(held[2][:, 0].sum()) // 4), np.int32)
     fill_buckets(threshold, held, counts)
     room = open_buckets(counts)
     found: Found = join_rows(mode, threshold, held, room, np.empty((counts.sum(), 3), np.int32), limit)
@@ -286,7 +297,8 @@ def _spread(pairs: pl.DataFrame, first: Array, first_in_group: Array, group: Arr
     return both.select(left=lower, right=upper, jaccard="jaccard").sort("right", "left")
 
 
-def _power_of_two(least: int) -> int:
+def power_of_two(least: int) -> int:
+    """The smallest power of two that is at least `least`, and at least 16."""
     return 1 << max(4, (least - 1).bit_length())
 
 
