@@ -63,6 +63,13 @@ def test_a_short_column_with_a_label_s_name_makes_plain_text_a_classification(tm
     assert (recipe.data.text, recipe.data.label) == ("text", "sentiment")
 
 
+def test_answers_that_are_a_few_labels_mean_classification(tmp_path: Path):
+    rows = [{"question": f"is number {index} a good one", "answer": "yes" if index % 3 else "no"} for index in range(60)]
+    recipe, text = init(lines(tmp_path / "rows.jsonl", rows), tmp_path)
+    assert (recipe.data.text, recipe.data.label) == ("question", "answer")
+    assert "# answer could be free text too, were there more of it: data.layout: prompt_completion" in text
+
+
 def test_a_database_needs_a_query_and_gets_a_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     with sqlite3.connect(tmp_path / "shop.db") as connection:
         connection.execute("CREATE TABLE t (body TEXT, mood TEXT)")

@@ -73,8 +73,11 @@ def guess_settings(path: str | Path, overrides: Sequence[str] = ()) -> tuple[dic
     stats = {column.name: _stats(column) for column in frame}
     name = first.choice.layout.part_name()
     notes = [f"{len(frame):,} rows, {len(frame.columns)} columns, read as {', '.join(sorted({place.format for place in first.places}))}."]
-    if name == "text_label" or (name == "text" and _label_by_name(stats, len(frame))):
+    labels = _label_by_name(stats, len(frame)) if data.layout == "auto" else []
+    few = [one for one in labels if _OFTEN * stats[one].distinct <= len(frame)]
+    if name == "text_label" or (name == "text" and labels) or (name == "prompt_completion" and few):
         values, more = _classification(masked(str(path)), frame, stats, data)
+        more += [f"{few[0]} could be free text too, were there more of it: data.layout: {name}"] if name == "prompt_completion" else []
     else:
         values, more = {"layout": data.layout if data.layout != "auto" else name}, [first.choice.evidence]
     values, extra = _helpers(values, first, stats, len(frame))

@@ -103,6 +103,18 @@ def test_the_split_of_a_saved_data_set_is_chosen(tmp_path: Path):
     assert result.rows.select("text", "split").rows() == [("test", "test")]
 
 
+def test_ms_swift_may_name_several_splits(tmp_path: Path):
+    parts = {name: Dataset.from_dict({"query": [name], "response": ["o"]}) for name in ("train", "more", "test")}
+    DatasetDict(parts).save_to_disk(str(tmp_path / "saved"))
+    result = entry(tmp_path, "ours", [{"dataset_name": "ours", "dataset_path": "saved", "split": ["train", "more"]}])
+    assert result.rows["split"].to_list() == ["train", "more"]
+
+
+def test_pictures_are_refused(tmp_path: Path):
+    with pytest.raises(DataError, match=r"has images \(column 'pics'\); only text is handled"):
+        entry(tmp_path, "ours", {"ours": {"file_name": "rows.json", "columns": {"images": "pics"}}}, [{"instruction": "i", "output": "o"}])
+
+
 def test_hubs_unknown_names_and_a_missing_name_say_what_there_is(tmp_path: Path):
     info = {"far": {"hf_hub_url": "org/data"}, "near": {"file_name": "rows.json"}}
     with pytest.raises(DataError, match=r"far is on a hub \(hf_hub_url: org/data\), and nothing is downloaded here"):

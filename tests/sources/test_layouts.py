@@ -24,6 +24,7 @@ def lines(*rows: object) -> str:
         ({"text": "t", "other": 1}, "text", "text", "t", None),
         ({"prompt": "p", "completion": "c"}, "prompt_completion", "generation", "p", "c"),
         ({"question": "p", "answer": "c"}, "prompt_completion", "generation", "p", "c"),
+        ({"input": "p", "output": "c"}, "prompt_completion", "generation", "p", "c"),
         ({"prompt": CHAT[:1], "completion": CHAT[1:2]}, "prompt_completion", "generation", "Hi", "Hello!"),
         ({"instruction": "i", "input": "x", "output": "o"}, "alpaca", "generation", "i\nx", "o"),
         ({"instruction": "i", "context": "", "response": "o"}, "alpaca", "generation", "i", "o"),

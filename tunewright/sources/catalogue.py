@@ -25,11 +25,11 @@ _SWIFT_NAMES = {"query": "prompt", "prompt": "prompt", "response": "completion",
 
 @dataclass(frozen=True)
 class Entry:
-    """What an entry asks for: settings to read with, new names of columns, a split, at most so many rows."""
+    """What an entry asks for: settings to read with, new names of columns, splits, at most so many rows."""
 
     data: DataSettings
     renamed: Mapping[str, str] = field(default_factory=dict)
-    split: str | None = None
+    splits: tuple[str, ...] = ()
     rows: int | None = None
 
 
@@ -82,6 +82,9 @@ def _llama_factory(file: Path, data: DataSettings, found: Mapping[str, Any]) -> 
     ranking = bool(found.get("ranking"))
     if formatting not in ("alpaca", "sharegpt", "openai"):
         raise DataError(f"{file}: formatting must be alpaca, sharegpt or openai, but got {formatting!r}.")
+    seen = [key for key in ("images", "videos", "audios") if columns.get(key)]
+    if seen:
+        raise DataError(f"{file}: {data.dataset or 'the data set'} has {seen[0]} (column {columns[seen[0]]!r}); only text is handled.")
     chat = formatting != "alpaca"
     if ranking:
         prompt = columns.get("messages", "conversations") if chat else columns.get("prompt", "instruction")
@@ -117,7 +120,7 @@ def _limited(data: DataSettings, found: Mapping[str, Any]) -> Entry:
     folder = Path(str(data.path)) / str(found.get("subset") or "")
     data = data.model_copy(update={"path": str(folder)}) if found.get("subset") and folder.is_dir() else data
     rows = found.get("num_samples")
-    return Entry(data, {}, found.get("split") or "train", rows if isinstance(rows, int) else None)
+    return Entry(data, {}, (str(found.get("split") or "train"),), rows if isinstance(rows, int) else None)
 
 
 def _swift(file: Path, data: DataSettings, found: Mapping[str, Any]) -> Entry:
@@ -128,4 +131,4 @@ def _swift(file: Path, data: DataSettings, found: Mapping[str, Any]) -> Entry:
         roles = {f"{one}_tag": keys[f"{one}_role"] for one in ("user", "assistant", "system") if isinstance(keys.get(f"{one}_role"), str)}
         data = data.model_copy(update={"layout": {"name": "sharegpt", **names, **roles}})
     split = found.get("split") or ["train"]
-    return Entry(data, renamed, split[0] if isinstance(split, list) else str(split))
+    return Entry(data, renamed, tuple(map(str, split)) if isinstance(split, list) else (str(split),))

@@ -36,11 +36,11 @@ def open_data(data: DataSettings) -> Opened:
     """Every place that `data.path` names, in a stable order. Raises `DataError` when there is none, or a format is unknown."""
     if isinstance(data.path, str) and not is_url(data.path) and catalogue.is_catalogue(data.path, data):
         entry = catalogue.entry(data.path, data)
-        places = [replace(place, renamed=entry.renamed) for place in _find(entry.data, entry.split)]
+        places = [replace(place, renamed=entry.renamed) for place in _find(entry.data, entry.splits)]
         return Opened(entry.data, places, entry.rows)
     if data.dataset is not None:
         raise DataError("data.dataset: goes with a dataset_info.json as data.path.")
-    return Opened(data, _find(data, None))
+    return Opened(data, _find(data, ()))
 
 
 def formats() -> list[str]:
@@ -49,23 +49,23 @@ def formats() -> list[str]:
     return sorted(one.name for one in pkgutil.iter_modules(package.__path__) if not one.name.startswith("_"))
 
 
-def _find(data: DataSettings, split: str | None) -> list[Place]:
+def _find(data: DataSettings, splits: tuple[str, ...]) -> list[Place]:
     found: list[Place] = []
     for path in [data.path] if isinstance(data.path, str) else data.path:
-        found += _find_one(path, data, split)
+        found += _find_one(path, data, splits)
     if not found:
         raise DataError("data.path: the list is empty. Name at least one file.")
     return found if len(found) == 1 else _named_apart(found)
 
 
-def _find_one(path: str, data: DataSettings, split: str | None) -> list[Place]:
+def _find_one(path: str, data: DataSettings, splits: tuple[str, ...]) -> list[Place]:
     if is_url(path):
         return [Place(path, "sql", named(path))]
     here = Path(path)
     if here.is_file():
         return [_of_file(here, data)]
     if here.is_dir():
-        return saved.places(here, split) if saved.is_saved(here) else _of_directory(here, data)
+        return saved.places(here, splits) if saved.is_saved(here) else _of_directory(here, data)
     if any(sign in path for sign in "*?["):
         files = [one for match in sorted(glob.glob(path, recursive=True)) if (one := Path(match)).is_file()]
         if not files:

@@ -19,13 +19,14 @@ def is_saved(folder: Path) -> bool:
     return (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file()
 
 
-def places(folder: Path, split: str | None = None) -> list[Place]:
-    """The Arrow files of the data set, of one split or of all."""
+def places(folder: Path, wanted: tuple[str, ...] = ()) -> list[Place]:
+    """The Arrow files of the data set, of the `wanted` splits or of all."""
     if (folder / "dataset_dict.json").is_file():
         splits = _read(folder / "dataset_dict.json").get("splits", [])
-        if split is not None and split not in splits:
-            raise DataError(f"{folder}: has no split {split!r}. Splits: {', '.join(splits)}.")
-        return [place for one in splits if split in (None, one) for place in _of_split(folder / one, f"{one}/", {"split": one})]
+        missing = [one for one in wanted if one not in splits]
+        if missing:
+            raise DataError(f"{folder}: has no split {missing[0]!r}. Splits: {', '.join(splits)}.")
+        return [place for one in wanted or splits for place in _of_split(folder / one, f"{one}/", {"split": one})]
     return _of_split(folder, "", {})
 
 

@@ -21,8 +21,8 @@ class PromptCompletion(Layout):
     """A prompt and its completion."""
 
     usual: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "prompt": ("prompt", "question", "query"),
-        "completion": ("completion", "response", "answer"),
+        "prompt": ("prompt", "question", "query", "input"),
+        "completion": ("completion", "response", "answer", "output"),
     }
     needed: ClassVar[tuple[str, ...]] = ("prompt", "completion")
 
@@ -31,6 +31,8 @@ class PromptCompletion(Layout):
 
     def detect(self, sample: Table, data: DataSettings) -> str | None:
         if self.prompt is None or self.completion is None or {"chosen", "rejected"} & set(sample.frame.columns):
+            return None
+        if self.prompt == "input" and "instruction" in sample.frame.columns:
             return None
         both = (~blank(self.prompt) & ~blank(self.completion)).sum()
         return f"columns {self.prompt} and {self.completion}, both filled {counted(sample.frame.select(both).item(), len(sample.frame))}"
