@@ -387,3 +387,17 @@ def test_a_guessed_order_of_day_and_month_is_said(rows_of: Rows, look: Look):
     assert [evidence for _, evidence in dated(["01/02/2002", "03/04/2002"], look, rows_of)] == [
         "no date tells whether the day or the month comes first; month first was taken"
     ]
+
+
+FOOTER = "You get this because you once bought a blue chair from us"
+
+
+def test_a_line_that_many_rows_share_is_shown_with_its_share(rows_of: Rows, look: Look):
+    texts = [f"Text number {one} speaks about something of its very own kind.\n{FOOTER}" for one in range(40)]
+    found = found_in("repeated_lines", [*texts, *(f"Another text {one}" for one in range(40)), None], look, rows_of)
+    assert found.select("related_row_id", "score").rows() == [("r0", 40 / 81)]
+    assert found["evidence"].to_list() == [f"40 different rows (49.4%) share the line: {FOOTER}"]
+
+
+def test_copies_of_a_whole_row_are_no_repeated_lines(rows_of: Rows, look: Look):
+    assert found_in("repeated_lines", [f"{FOOTER}. Bye"] * 40, look, rows_of).is_empty()
