@@ -8,7 +8,7 @@ and judged on the other half, with Holm's correction.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from tunewright.core.rows import RESERVED
 from tunewright.text.quick import Quick
 
 MOST_WORDS, MOST_VALUES, MOST_SLICES = 150, 20, 10
+AND = " and "
 FEW, MANY = 0.01, 0.5  # share of the rows that a condition must hold for
 ALIKE = 0.5  # slices that share this part of their rows are one
 
@@ -53,6 +54,7 @@ class FoundSlices(Check):
         if measures.is_empty():
             return pl.DataFrame()
         worse = measures.filter((pl.col("p") <= self.p) & (pl.col("share") - pl.col("rest") >= self.difference))
+        worse = worse.filter(pl.Series([_adds(line, worse) for line in worse.iter_rows(named=True)], dtype=pl.Boolean))
         said = "{}: the quick classifier gets {}% of {} rows wrong ({} to {}%), {}% of the other rows"
         limits = [percent(name) for name in ("low", "high", "rest")]
         return worse.sort("share", descending=True).select(
@@ -60,6 +62,12 @@ class FoundSlices(Check):
             score="share",
             suggested_fix=pl.lit("read some of these rows: review their labels, collect more of them, evaluate by slice"),
         )
+
+
+def _adds(line: dict[str, Any], worse: pl.DataFrame) -> bool:
+    """Whether a slice of two conditions is surely worse than the slices of one of them, where those are worse themselves."""
+    wider = worse.filter(pl.col("group").is_in(line["group"].split(AND)) & (pl.col("group") != line["group"]))
+    return bool((line["low"] > wider["share"]).all())
 
 
 @dataclass(frozen=True)
@@ -116,7 +124,7 @@ def worst_slices(conditions: Conditions, wrong: Bools, half: Bools, min_rows: in
         member = (conditions.holds[:, first] > 0) & (conditions.holds[:, second] > 0)
         if any((member & known).sum() > ALIKE * (member | known).sum() for _, known in chosen):
             continue
-        chosen.append((" and ".join(dict.fromkeys((conditions.names[first], conditions.names[second]))), member))
+        chosen.append((AND.join(dict.fromkeys((conditions.names[first], conditions.names[second]))), member))
         if len(chosen) == MOST_SLICES:
             break
     return chosen
