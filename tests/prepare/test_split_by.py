@@ -14,7 +14,8 @@ from tunewright.core.errors import DataError, RecipeError
 from tunewright.core.recipe import Recipe
 from tunewright.core.run import Context
 from tunewright.prepare.proof import check_changes
-from tunewright.prepare.split_by import dates, split_rows
+from tunewright.prepare.split_by import split_rows
+from tunewright.text.moments import moments
 
 Rows = Callable[..., pl.DataFrame]
 
@@ -69,7 +70,7 @@ def test_dates_are_read_as_people_and_machines_write_them():
         "soon",
         None,
     ]
-    found = dates(pl.Series(said))
+    found = moments(pl.Series(said))
     assert found.dt.strftime("%Y-%m-%d %H:%M:%S").to_list() == [
         "2026-01-02 00:00:00", "2026-01-02 03:04:05", "2026-01-02 03:04:05", "2026-01-02 03:04:05", "2026-01-02 00:00:00",
         "2026-01-02 03:04:05", None, None,
