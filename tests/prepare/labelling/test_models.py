@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tunewright.core.errors import DataError
 from tunewright.prepare.labelling.analysis import dependent, table
 from tunewright.prepare.labelling.models import dawid_skene, majority, snorkel
 from tunewright.prepare.labelling.votes import Failures, Votes
@@ -76,6 +77,11 @@ def test_without_abstaining_it_is_nearly_crowd_kits():
 def test_snorkels_label_model_runs_and_beats_chance():
     truth, votes = synthetic(0)
     assert right(snorkel(votes, 3).shares, truth, votes) > 0.7
+
+
+def test_snorkels_label_model_says_when_it_has_too_few_functions():
+    with pytest.raises(DataError, match="at least 3"):
+        snorkel(np.array([[0, 1], [1, 1]]), 2)
 
 
 def test_a_function_that_only_ever_says_one_thing_is_heard():

@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from tunewright.core.errors import DataError
 from tunewright.core.optional import require
 from tunewright.prepare.labelling.votes import Ints
 
@@ -91,7 +92,11 @@ def posterior(said: Floats, theta: Floats, balance: Floats) -> Floats:
 
 
 def snorkel(votes: Ints, labels: int, balance: Floats | None = None, seed: int = 0) -> Believed:
-    """Snorkel's LabelModel with its own defaults (500 epochs). Needs at least three functions, as Snorkel does."""
+    """Snorkel's LabelModel, 500 epochs. Raises DataError for fewer than three functions, which it cannot tell apart."""
+    if votes.shape[1] < 3:
+        raise DataError(
+            f"Snorkel's label model needs at least 3 labelling functions, but got {votes.shape[1]}. Write more, or take dawid_skene."
+        )
     model: Any = require("snorkel.labeling.model", "labels").LabelModel(cardinality=labels, verbose=False)
     model.fit(votes, n_epochs=500, seed=seed, progress_bar=False, class_balance=None if balance is None else balance.tolist())
     shares = np.asarray(model.predict_proba(votes), dtype=np.float64)
