@@ -151,3 +151,17 @@ def test_words_follow_the_corrected_test(low: float, high: float, p: float, said
     found = difference(share, answers(np.ones((1, 9))), answers(np.ones((1, 9))), np.arange(9))
     gap = type(found)(**{**found.__dict__, "estimate": (low + high) / 2, "low": low, "high": high})
     assert said in sentence("raw", gap, p, 2)
+
+
+def test_a_recipe_that_curates_is_compared_with_itself_without_and_with_chance(tmp_path: Path) -> None:
+    write_rows(tmp_path / "rows.csv", variants=12)
+    split = {"train": 0.5, "validation": 0.4, "test": 0.1}
+    recipe = recipe_of(tmp_path, prepare={"steps": [{"name": "curate", "keep": 0.5}], "split": split})
+    proof = prove(recipe, tmp_path / "run", budget=Budget("tfidf_logistic", seeds=2), report=QUIET).document
+    rows = {one["name"]: one["rows"] for one in proof["arms"]}
+    assert rows["random_curate"] == rows["random"] == rows["prepared"] == rows["without_curate"] // 2
+    folder = tmp_path / "run" / "proof" / "rows"
+    pool, drawn = (set(read_parquet(folder / f"{name}.parquet")["row_id"]) for name in ("without_curate", "random_curate-17"))
+    assert drawn < pool
+    assert not (tmp_path / "run" / "proof" / "without_curate").exists()
+    assert (tmp_path / "run" / "audit" / "rows.parquet").exists()  # what it shared is still there
