@@ -63,12 +63,12 @@ def test_intervals_hold_the_truth_about_nineteen_times_in_twenty():
     rng = np.random.default_rng(5)
     truth = 0.8**2  # both raters know the answer with 0.8, else they guess evenly
     inside = 0
-    for _ in range(100):
+    for _ in range(60):
         answer = rng.integers(0, 2, 100)
         said = [np.where(rng.random(100) < 0.8, answer, rng.integers(0, 2, 100)).astype(str) for _ in range(2)]
         found = agreement([list(one) for one in zip(*said, strict=True)], ["anna", "ben"])[0]
         inside += found.low <= truth <= found.high
-    assert inside >= 89
+    assert inside >= 52
 
 
 def test_confusion_counts_who_said_what():
