@@ -133,3 +133,24 @@ def test_a_file_that_is_something_else_is_refused(review: Review, tmp_path: Path
 def test_a_missing_file_is_refused(review: Review, tmp_path: Path):
     with pytest.raises(DataError, match="no file"):
         take_in(review, tmp_path / "nothing", "csv", by="zoe")
+
+
+def test_numbers_where_words_are_meant_are_refused_as_words(review: Review, tmp_path: Path):
+    (tmp_path / "t.jsonl").write_text('{"row_id": 17, "action": "drop"}\n{"row_id": "r00", "action": "relabel", "value": 3}\n')
+    with pytest.raises(DataError, match="no row '17'(.|\n)*no row has the label '3'"):
+        take_in(review, tmp_path / "t.jsonl", "jsonl", by="zoe")
+
+
+def label_studio_file(path: Path, annotation: dict) -> Path:
+    path.write_text(json.dumps([{"data": {"row_id": "r00", "label": "pos"}, "annotations": [annotation]}]))
+    return path
+
+
+def test_an_annotation_without_a_choice_is_no_decision(review: Review, tmp_path: Path):
+    empty = {"result": [{"type": "choices", "from_name": "label", "value": {"choices": []}}]}
+    assert take_in(review, label_studio_file(tmp_path / "t.json", empty), "label-studio", by="zoe") == (0, 0)
+
+
+def test_an_annotation_that_is_broken_names_its_task(review: Review, tmp_path: Path):
+    with pytest.raises(DataError, match="task 1"):
+        take_in(review, label_studio_file(tmp_path / "t.json", {"result": None}), "label-studio", by="zoe")

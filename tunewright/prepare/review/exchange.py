@@ -80,7 +80,7 @@ def take_in(review: Review, path: Path, format: str, by: str, new_label: bool = 
         lines: list[Said] = read(path)
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 text ({error}). Save it as UTF-8.") from error
-    for one in lines:
+    for one in map(_as_text, lines):
         try:
             decision = review.check_decision(
                 one.row_id,
@@ -108,6 +108,12 @@ def take_in(review: Review, path: Path, format: str, by: str, new_label: bool = 
         )
     review.log.append(made)
     return len(made), known
+
+
+def _as_text(one: Said) -> Said:
+    """JSON has numbers where people wrote words: a label 3, a row 17."""
+    texts = {name: None if (value := getattr(one, name)) is None else str(value) for name in ("row_id", "field", "value", "by", "at")}
+    return replace(one, **texts)  # type: ignore[arg-type]
 
 
 def _known(format: str) -> str:
