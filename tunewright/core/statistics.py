@@ -18,7 +18,9 @@ from tunewright.core.errors import DataError
 from tunewright.core.optional import require
 from tunewright.core.score import Floats, Ints
 
-special: Any = require("scipy.special", "audit")
+def _special() -> Any:
+    """SciPy's special functions, loaded when first needed."""
+    return require("scipy.special", "audit")
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,8 @@ def clopper_pearson(successes: float, n: float, confidence: float = 0.95) -> tup
     if not (n > 0 and 0 <= successes <= n):
         raise DataError(f"a proportion needs 0 <= successes <= n and n > 0, but got {successes} of {n}.")
     tail = (1 - confidence) / 2
-    low = special.betaincinv(successes, n - successes + 1, tail) if successes > 0 else 0.0
-    high = special.betaincinv(successes + 1, n - successes, 1 - tail) if successes < n else 1.0
+    low = _special().betaincinv(successes, n - successes + 1, tail) if successes > 0 else 0.0
+    high = _special().betaincinv(successes + 1, n - successes, 1 - tail) if successes < n else 1.0
     return float(low), float(high)
 
 
@@ -62,7 +64,7 @@ def proportion(right: Floats, groups: Ints, confidence: float = 0.95) -> Interva
     share, effect, trials = float(np.mean(right)), design_effect(right, groups), float(count)
     if 1 < count < n and 0 < share < 1:
         top = (1 + confidence) / 2
-        trials = min(n, n / effect * (special.stdtrit(n - 1, top) / special.stdtrit(count - 1, top)) ** 2)
+        trials = min(n, n / effect * (_special().stdtrit(n - 1, top) / _special().stdtrit(count - 1, top)) ** 2)
     low, high = clopper_pearson(share * trials, trials, confidence)
     error = math.sqrt(share * (1 - share) * effect / n)
     return Interval(share, low, high, error, "Clopper-Pearson" if count == n else "Korn-Graubard")
@@ -94,4 +96,4 @@ def same_mix(counts: Sequence[Sequence[float]] | Floats) -> float:
     if table.shape == (2, 2) and expected.min() < 5:
         return float(require("scipy.stats", "audit").fisher_exact(np.rint(table).astype(np.int64)).pvalue)
     freedom = (table.shape[0] - 1) * (table.shape[1] - 1)
-    return float(special.chdtrc(freedom, ((table - expected) ** 2 / expected).sum()))
+    return float(_special().chdtrc(freedom, ((table - expected) ** 2 / expected).sum()))
