@@ -101,3 +101,12 @@ def test_a_check_that_lacks_its_library_is_named_and_the_others_go_on(clean: pl.
     read = ReadResult(clean, clean.clear(), pl.DataFrame(schema=QUARANTINE_SCHEMA))
     result = audit_rows(read, look.recipe.model_copy(update={"audit": audit}), look.report, look.executor)
     assert "not run: language (py3langid is needed here" in result.summary()[-1]
+
+
+@pytest.mark.parametrize("name", [one for one in NAMES if plugins.load("checks", one).scope == "row"])
+def test_the_measures_of_batches_are_those_of_the_whole(name: str, rows_of: Rows, clean: pl.DataFrame, look: Look):
+    check = plugins.build("checks", name)
+    odd = rows_of([*ODD, *ODD], ["a"] * 30).with_columns(row_id="odd" + pl.col("row_id"))
+    rows = shaped(pl.concat([clean, odd]), check.needs)
+    parts = [check.measure(rows[start : start + 70], look) for start in (0, 70, 140, 210)]
+    assert check.measure(rows, look).equals(pl.concat([*parts, check.measure(rows[:0], look)], how="vertical_relaxed"))

@@ -23,20 +23,19 @@ from tunewright.text.kernels import kernel
 
 KINDS = ("loop", "ngram", "lines", "run")
 WORDS, PERIODS, SLOTS = 4096, 8, 1 << 14
-LEAST = 0.1  # shares that are measured, so that a threshold can move
 Array = npt.NDArray[Any]
 PRIME = np.uint64(0x9E3779B97F4A7C15)
 
 
-def repeats(texts: pl.Series) -> pl.DataFrame:
-    """row, kind, share, times, words, start, end (bytes) of each text that repeats itself: at least three times and a tenth of the text."""
+def repeats(texts: pl.Series, least: float) -> pl.DataFrame:
+    """row, kind, share, times, words, start, end (bytes) of each text that repeats itself: at least three times and this share of it."""
     arrow = texts.fill_null("").rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
     ends = np.frombuffer(arrow.buffers()[1], np.int64)[arrow.offset : arrow.offset + len(texts) + 1]
     text = np.frombuffer(arrow.buffers()[2], np.uint8) if arrow.buffers()[2] is not None and ends[-1] else np.zeros(1, np.uint8)
     out = np.zeros((len(texts), len(KINDS), 4), np.float64)
     words = np.zeros(len(texts), np.int64)
     _measure(text, ends, out, words, np.empty(WORDS, np.uint64), np.empty((WORDS, 2), np.int64), np.zeros((SLOTS, 2), np.uint64))
-    row, kind = np.nonzero((out[:, :, 0] >= LEAST) & (out[:, :, 1] >= 3))
+    row, kind = np.nonzero((out[:, :, 0] >= least) & (out[:, :, 1] >= 3))
     share, times, start, end = out[row, kind].T
     columns = {"row": row.astype(np.uint32), "kind": np.array(KINDS, dtype=object)[kind], "share": share, "times": times.astype(np.int64)}
     columns |= {"words": words[row], "start": start.astype(np.int64), "end": end.astype(np.int64)}

@@ -13,8 +13,8 @@ from pydantic import Field
 
 from tunewright.audit.checks._spots import SHOWN
 from tunewright.core.parts import Check, Look
-from tunewright.text.repeats import LEAST
 
+LEAST = 0.1  # shares that are measured, so that the thresholds can move
 SCHEMA: dict[str, type[pl.DataType]] = {
     "row_id": pl.String,
     "field": pl.String,
@@ -44,7 +44,7 @@ class Repetition(Check):
 
         parts = [pl.DataFrame(schema=SCHEMA | {"row": pl.UInt32})]
         for column in (one for one in ("text", "answer") if one in rows.columns):
-            found = repeats(rows[column])
+            found = repeats(rows[column], LEAST)
             at = rows.select("row_id", said=column)[found["row"]].hstack(found).with_columns(pl.col("said").cast(pl.Binary))
             before = pl.col("said").bin.head(pl.col("start")).cast(pl.String, strict=False).str.len_chars().cast(pl.Int64)
             what = pl.col("said").bin.slice(pl.col("start"), pl.col("end") - pl.col("start")).cast(pl.String, strict=False)

@@ -32,10 +32,10 @@ class Toxicity(Check):
     model: bool = Field(False, description="also score the hits, and one other row in fifty, with a linear model (extra safety)")
 
     def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
-        found = told(rows, phrases("toxicity"))
+        found = told(rows, phrases("toxicity")).with_row_index("place")
         score = pl.col("kind").replace_strict(SCORES, default=0.0, return_dtype=pl.Float64)
         worst = found.with_columns(score=score).sort("score", descending=True, maintain_order=True)
-        worst = worst.unique(["row_id", "field"], keep="first", maintain_order=True)
+        worst = worst.unique(["row_id", "field"], keep="first", maintain_order=True).sort("place").drop("place")
         return self._scored(rows, worst) if self.model else worst
 
     def _scored(self, rows: pl.DataFrame, worst: pl.DataFrame) -> pl.DataFrame:
@@ -60,7 +60,8 @@ class Toxicity(Check):
             evidence=pl.format("model {}: {}", pl.col("believed").round(2), excerpt()),
             score="believed",
         )
-        return pl.concat([listed, other], how="diagonal_relaxed").select([*TOLD, "score"])
+        both = pl.concat([listed, other], how="diagonal_relaxed").select([*TOLD, "score"])
+        return rows.select("row_id").join(both, on="row_id", maintain_order="left_right")
 
     def decide(self, measures: pl.DataFrame, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         bad = pl.when(pl.col("kind").is_in(self.warn))
