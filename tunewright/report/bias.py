@@ -29,6 +29,9 @@ def bias(directory: Path, summary: Json | None) -> Json | None:
     names = sizes["column"].unique(maintain_order=True).to_list() if len(sizes) else []
     columns = [_column(name, tables, settings) for name in names]
     slices = [_judged(line, settings["found_slices"], worse=True) for line in tables["found_slices"].to_dicts()]
+    for line in slices:  # a slice of two conditions that is not surely worse than the slice of one of them says nothing new
+        wider = [one["share"] for one in slices if one["differs"] and one is not line and one["group"] in line["group"].split(" and ")]
+        line["differs"] = line["differs"] and all(line["low"] > share for share in wider)
     slices.sort(key=lambda line: (not line["differs"], -line["share"]))
     tone = _tone(tables["tone_skew"])
     if not (columns or slices or tone):
