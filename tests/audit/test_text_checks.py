@@ -246,7 +246,8 @@ def test_a_data_set_cut_at_a_number_of_words_is_told(rows_of: Rows, look: Look):
     found = found_in("cut_at_limit", [*whole, *cut], look, rows_of)
     assert "25 rows (14.4%) have exactly 160 words, and none has more" in found["evidence"].to_list()
     assert found_in("cut_at_limit", whole, look, rows_of).is_empty()
-    assert found_in("cut_at_limit", ["word " * 160] * 25, look, rows_of).is_empty()
+    template = [f"How do I reset the device with the number {one} in my house?" for one in range(99)]
+    assert found_in("cut_at_limit", template, look, rows_of).is_empty()
 
 
 @pytest.mark.parametrize(

@@ -22,15 +22,16 @@ class CutAtLimit(Check):
         for column in (one for one in ("text", "answer") if one in rows.columns):
             for unit, length in (("words", pl.col(column).str.count_matches(r"\S+")), ("characters", pl.col(column).str.len_chars())):
                 lengths = rows.select(length.alias("length")).to_series().drop_nulls()
-                most, half = lengths.max(), lengths.median()
-                if most is not None and half is not None:
-                    found.append((column, unit, most, int((lengths == most).sum()), half, len(lengths)))
-        names = {"field": pl.String, "unit": pl.String, "most": pl.Int64, "rows": pl.Int64, "half": pl.Float64, "looked": pl.Int64}
+                most, low = lengths.max(), lengths.quantile(0.1)
+                if most is not None and low is not None:
+                    found.append((column, unit, most, int((lengths == most).sum()), low, len(lengths)))
+        names = {"field": pl.String, "unit": pl.String, "most": pl.Int64, "rows": pl.Int64, "low": pl.Float64, "looked": pl.Int64}
         return pl.DataFrame(found, schema=names, orient="row")
 
     def decide(self, measures: pl.DataFrame, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         many = (pl.col("rows") >= self.min_rows) & (pl.col("rows") >= self.share * pl.col("looked"))
-        cut = measures.filter(many & (pl.col("most") >= 20) & (pl.col("rows") < pl.col("looked")))
+        varied = pl.col("low") * 2 <= pl.col("most")  # rows made by one template have one length, and nobody cut them
+        cut = measures.filter(many & (pl.col("most") >= 20) & varied)
         percent = (100 * pl.col("rows") / pl.col("looked")).round(1)
         return cut.select(
             "field",
