@@ -9,7 +9,6 @@ from typing import Any
 import polars as pl
 import pytest
 
-ray = pytest.importorskip("ray")
 sys.path.insert(0, str(Path(__file__).parent))
 import workers_for_tests as jobs
 
@@ -28,6 +27,7 @@ CHECKS = ["short_text", "html_remnants", "encoding_damage", "personal_data", "ne
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
+    ray = pytest.importorskip("ray")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     from ray.cluster_utils import Cluster
 

@@ -6,6 +6,7 @@ import shutil
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -85,7 +86,8 @@ def _join_scan(rows: pl.LazyFrame, look: Look, floor: float) -> NearPairs:
     assert look.directory is not None
     folder = look.directory / "join"
     shutil.rmtree(folder, ignore_errors=True)
-    batches, columns = [], [name for name in ("text", "answer") if name in rows.collect_schema()]
+    batches: list[Path] = []
+    columns = [name for name in ("text", "answer") if name in rows.collect_schema()]
     while len(part := rows.select(columns).slice(len(batches) * JOIN_BATCH, JOIN_BATCH).collect()):
         batches.append(folder / f"{len(batches):06d}.parquet")
         write_parquet(batches[-1], content(part).alias("text").to_frame())
