@@ -22,9 +22,9 @@ WILD = settings(max_examples=80, deadline=None, suppress_health_check=[HealthChe
 CELL = st.none() | st.text(alphabet='ab é\x00,"', max_size=4)
 
 
-def mutate(rows: pl.DataFrame, plan: list[tuple[int, str, str | None, float]]) -> pl.DataFrame:
-    """Change, drop and add rows as `plan` says: (which row, what to do, a text, a number)."""
-    for place, what, text, number in plan:
+def mutate(rows: pl.DataFrame, plan: list[tuple[int, str, str | None, float]], step: int) -> pl.DataFrame:
+    """Change, drop and add rows as `plan` says: (which row, what to do, a text, a number). A new row has an id that none ever had."""
+    for turn, (place, what, text, number) in enumerate(plan):
         if rows.is_empty():
             return rows
         row = rows["row_id"][place % len(rows)]
@@ -38,9 +38,9 @@ def mutate(rows: pl.DataFrame, plan: list[tuple[int, str, str | None, float]]) -
             )
             if what == "weight":
                 rows = rows.with_columns(weight=pl.when(pl.col("row_id") == row).then(pl.lit(number)).otherwise("weight"))
-            elif f"{row}+1" not in rows["row_id"]:
+            else:
                 child = rows.filter(pl.col("row_id") == row).with_columns(
-                    row_id=pl.lit(f"{row}+1"), parent_id="row_id", text=pl.lit(text, pl.String)
+                    row_id=pl.lit(f"{row}+{step}.{turn}"), parent_id="row_id", text=pl.lit(text, pl.String)
                 )
                 rows = pl.concat([rows, child])
     return rows
@@ -57,7 +57,7 @@ def test_what_was_written_down_leads_to_the_result_and_back(texts: list[str | No
     start = rows = rows_of(texts, ["a"] * len(texts))
     lines, left = [changes.nothing()], [rows.clear()]
     for step, plan in enumerate(plans):
-        after = mutate(rows, plan)
+        after = mutate(rows, plan, step)
         if not after.is_empty():
             known = rows["row_id"].to_list()
             after = pl.concat([after.filter(pl.col("row_id").is_in(known)), after.filter(~pl.col("row_id").is_in(known))])
