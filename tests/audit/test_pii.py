@@ -54,6 +54,7 @@ SURE = [
     ("address", "ship to [[12 Elm Street, Troy, NY 12180]]"),
     ("address", "wohnt [[Hauptstraße 12, 10115 Berlin]]"),
     ("person", "Hello, my name is [[Jane Doe]]."),
+    ("person", "Patient name: [[Jane Doe]], aged 40"),
     ("person", "Dear Mr. [[John Q. Public]],"),
 ]
 
@@ -81,6 +82,7 @@ NOT = [
     "born in 1985, the address of 8 Mile Road? I am Happy",
     "First Name: Last Name: E-mail: Full Name: State:",
     "icon@2x.png",
+    "Advisory Name: Information Leakage",
     "DAB12CD34E: 9876543210987654, 987654321",
     "my passport is old, my driver's license expired 2001",
     "1234567890 likes, $1,234,567.89, 3.14159, 2.71828",

@@ -62,8 +62,12 @@ def _address(match: re.Match[str], region: str) -> float:
 
 def _person(match: re.Match[str], region: str) -> float:
     several = " " in match["value"]
-    if match[0][:4].casefold() in ("name", "full"):
-        return 0.8 if several and not FIELDS.search(match["value"]) and match.string[match.end() : match.end() + 1] != ":" else 0.0
+    if match[0][:4].casefold() in ("name", "full"):  # a form's field, not 'Advisory Name: Information Leakage'
+        labelled = re.search(
+            r"(?:^|[\n.;,:!?>|-]\s*|\b(?:my|customer|patient|client|contact) )\Z", match.string[: match.start()], re.IGNORECASE
+        )
+        filled = not FIELDS.search(match["value"]) and match.string[match.end() : match.end() + 1] != ":"
+        return 0.8 if several and labelled and filled else 0.0
     return 0.8 if several else 0.5
 
 
