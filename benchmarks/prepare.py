@@ -34,7 +34,11 @@ RESULT = Path(__file__).parent / "results" / "prepare.json"
 def measure(count: int, folder: Path) -> dict[str, Any]:
     """Seconds of the whole stage, of each step, and of its proof."""
     rows = make_rows(count).select(
-        row_id=pl.format("r{}", pl.int_range(pl.len())), source=pl.lit("rows.csv"), line=pl.int_range(2, pl.len() + 2), text="text", label="label"
+        row_id=pl.format("r{}", pl.int_range(pl.len())),
+        source=pl.lit("rows.csv"),
+        line=pl.int_range(2, pl.len() + 2),
+        text="text",
+        label="label",
     )
     run, report = Run(folder), Report(quiet=True)
     write_parquet(run.path("audit", "rows.parquet"), rows)

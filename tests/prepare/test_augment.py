@@ -288,6 +288,7 @@ def test_answers_lose_quotes_and_introductions(answer: str, text: str):
     assert cleaned(answer) == text
 
 
+@pytest.mark.slow
 def test_the_base_model_writes_too_and_its_seed_decides(tmp_path: Path, rows_of: Rows, look: Look):
     from tunewright.models.generate import generate
 

@@ -31,7 +31,9 @@ def step_gradients(base: LoadedModel, recipe: Recipe, frame: pl.DataFrame, place
     base.model.zero_grad()
     summed, count = build("objectives", "sft").loss(base.model, given.tree(range(len(frame))), None)
     torch.autograd.backward(summed)
-    return {name: weight.grad / count for name, weight in base.model.named_parameters() if weight.grad is not None}, float(summed.detach()) / count
+    return {name: weight.grad / count for name, weight in base.model.named_parameters() if weight.grad is not None}, float(
+        summed.detach()
+    ) / count
 
 
 def test_a_row_of_weight_two_has_the_gradient_of_two_rows(tmp_path: Path):
