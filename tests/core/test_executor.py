@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import workers_for_tests as jobs
 
 from tunewright.core.errors import DataError, RunError
-from tunewright.core.executor import LocalExecutor, cores
+from tunewright.core.executor import LocalExecutor, ThreadExecutor, cores, in_threads
 from tunewright.core.progress import Report
 
 
@@ -77,3 +78,10 @@ def _alive(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().split(")")[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_threads_give_results_in_order_and_the_first_error():
+    assert in_threads([partial(pow, number, 2) for number in range(50)], 3) == [number**2 for number in range(50)]
+    with pytest.raises(ZeroDivisionError):
+        in_threads([partial(divmod, 1, number) for number in (1, 0, 2)], 2)
+    assert ThreadExecutor(Report(quiet=True)).map(jobs.double, [1, 2, 3], workers=2)[2][:2] == (6, os.getpid())
