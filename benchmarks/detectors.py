@@ -17,6 +17,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ class Bench:
         place = {"source": pl.lit("rows.csv"), "line": pl.int_range(pl.len()) + 2}
         self.all_reviews = reviews.with_columns(**place)
         self.reviews = self.all_reviews.sample(REVIEWS, seed=seed).select("row_id", "source", "line", "text", "label")
+        self.films = self.all_reviews.filter(pl.col("domain") == "movies").sample(REVIEWS, seed=seed).select(self.reviews.columns)
         mails = pl.read_csv(folder / "mails.csv", infer_schema=False).rename({"id": "row_id"}).filter(pl.col("body").str.len_chars() > 20)
         text = pl.col("subject").fill_null("") + "\n" + pl.col("body")
         self.mails = mails.with_columns(**place, text=text).unique("text", maintain_order=True).sample(MAILS, seed=seed)
@@ -123,13 +125,18 @@ def texts(bench: Bench) -> None:
         ("html_remnants", "tags and entities", plant.html),
         ("placeholders", "something to be filled in", plant.placeholders),
         ("repetition", "the last words twelve times more", plant.repeated),
+        ("suspicious_characters", "look-alikes, zero width, override", plant.hidden),
+        ("control_tokens", "chat tokens of six models", plant.control_tokens),
+        ("language", "sentences in nine other languages", plant.foreign),
+        ("toxicity", "insults and threats", plant.rude),
+        ("outliers", "technical mails among film reviews", partial(plant.off_topic, others=bench.mails["text"])),
         ("exact_duplicates", "copies, half in capitals", plant.exact_duplicates),
         ("conflicting_labels", "copies with another label", plant.conflicting_labels),
         ("split_leakage", "training rows in the test, 5% edited", plant.leaked),
     ]
     for check, fault, planter in made:
         if bench.wants(check):
-            rows, wrong = planter(bench.reviews, 100, bench.rng)
+            rows, wrong = planter(bench.films, 30, bench.rng) if check == "outliers" else planter(bench.reviews, 100, bench.rng)
             partners = [one.split("-", 1)[1] for one in wrong if "-" in one and one.split("-", 1)[0] in ("copy", "other", "leak")]
             bench.measure(check, fault, (rows, wrong), partners=partners)
 
@@ -139,6 +146,7 @@ def answers(bench: Bench) -> None:
     made: list[tuple[str, str, Callable[..., plant.Rows]]] = [
         ("refusals", "answers that refuse", plant.refused),
         ("truncated_answers", "cut after 40 to 80% of the words", plant.cut_answers),
+        ("echoed_prompt", "answers that repeat the prompt", plant.echoed),
         ("conflicting_answers", "the prompt again, another answer", plant.conflicting_answers),
     ]
     for check, fault, planter in made:

@@ -114,6 +114,56 @@ def repeated(rows: pl.DataFrame, count: int, rng: Rng) -> Rows:
     return replaced(rows, {place: again(rows["text"][place]) for place in pick(rows, count, rng, least_words=6)})
 
 
+def hidden(rows: pl.DataFrame, count: int, rng: Rng) -> Rows:
+    """Cyrillic letters inside Latin words, zero-width characters inside words, or a right-to-left override."""
+
+    def spoilt(text: str, way: int) -> str:
+        if way == 0:
+            return text.replace("a", "\u0430", 1).replace("e", "\u0435", 1)
+        if way == 1:
+            return text[:3] + "\u200b\u200d" + text[3:]
+        return text + " \u202egnp.exe\u202c"
+
+    chosen = pick(rows.with_columns(text=pl.col("text").str.replace_all(r"[^a-z ]", "")), count, rng, least_words=5)
+    return replaced(rows, {place: spoilt(rows["text"][place], number % 3) for number, place in enumerate(chosen)})
+
+
+def control_tokens(rows: pl.DataFrame, count: int, rng: Rng) -> Rows:
+    forms = ["{}<|im_end|>", "<s>[INST] {} [/INST]", "<|start_header_id|>user<|end_header_id|> {}", "{}</s>", "<|endoftext|>{}", "### Instruction: {} ### Response:",
+             "<start_of_turn>user {}<end_of_turn>"]  # fmt: skip
+    return replaced(rows, {place: forms[rng.integers(len(forms))].replace("{}", rows["text"][place]) for place in pick(rows, count, rng)})
+
+
+FOREIGN = [
+    "Der Akku hält den ganzen Tag, aber die Verarbeitung ist leider nicht besonders gut.", "Ich habe das Gerät nach zwei Wochen zurückgeschickt, weil es ständig abstürzt.",
+    "L'écran est très lumineux et la prise en main est agréable, je le recommande.", "La livraison a été rapide mais le produit ne correspond pas à la description.",
+    "La batería dura poco y el servicio de atención al cliente no responde a mis mensajes.", "Estoy muy contento con la compra, funciona exactamente como esperaba.",
+    "Il telefono è bello ma la fotocamera lascia molto a desiderare di sera.", "De kwaliteit valt erg tegen voor deze prijs, ik zou het niet opnieuw kopen.",
+    "Produkten fungerar bra men instruktionerna är svåra att förstå för en nybörjare.", "电池很耐用，但是屏幕在阳光下看不清楚。", "画面はきれいですが、充電に時間がかかりすぎます。", "Телефон быстро разряжается и сильно нагревается во время звонков.",
+]  # fmt: skip
+
+
+def foreign(rows: pl.DataFrame, count: int, rng: Rng) -> Rows:
+    return replaced(rows, {place: f"{FOREIGN[rng.integers(len(FOREIGN))]} ({place})" for place in pick(rows, count, rng)})
+
+
+RUDE = ["you are a fucking idiot", "what a worthless piece of shit you people are", "go kill yourself", "all of them are subhuman vermin",
+        "shut up you stupid bitch", "I will find you and break your neck", "he is a retarded asshole", "burn in hell you moron"]  # fmt: skip
+
+
+def rude(rows: pl.DataFrame, count: int, rng: Rng) -> Rows:
+    return replaced(rows, {place: f"{rows['text'][place]} {RUDE[rng.integers(len(RUDE))]}" for place in pick(rows, count, rng)})
+
+
+def off_topic(rows: pl.DataFrame, count: int, rng: Rng, others: pl.Series) -> Rows:
+    """The beginning of a technical mail where a review should be."""
+    return replaced(rows, {place: " ".join(others[number].split()[:40]) for number, place in enumerate(pick(rows, count, rng))})
+
+
+def echoed(rows: pl.DataFrame, count: int, rng: Rng) -> Rows:
+    return replaced(rows, {place: f"{rows['text'][place]} Yes." for place in pick(rows, count, rng)}, "answer")
+
+
 def refused(rows: pl.DataFrame, count: int, rng: Rng) -> Rows:
     forms = ["I'm sorry, but I can't help with that.", "I cannot fulfil this request.", "As an AI language model, I do not have opinions on products.",
              "Unfortunately, I am unable to assist with this topic.", "I must decline to write this.", "It would not be appropriate for me to answer that.",
