@@ -1,5 +1,6 @@
 """Beyond memory: the same rows, findings and ledger as in memory, from pieces on disk; thresholds move there too."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,8 @@ def test_a_run_beyond_memory_leaves_the_same_files(clean: pl.DataFrame, tmp_path
     assert one.equals(other)
     assert len(pl.read_parquet(tmp_path / "disk" / "audit" / "findings.parquet")["check"].unique()) > 8
     assert not list((tmp_path / "disk").rglob("*.tmp"))
+    said = [json.loads((tmp_path / name / "audit" / "done.json").read_text())["summary"] for name in runs]
+    assert said[0] == said[1]
 
 
 def test_thresholds_move_beyond_memory_without_measuring_again(clean: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -90,10 +93,16 @@ def test_the_result_in_python_can_be_decided_again(clean: pl.DataFrame, tmp_path
 
 def test_what_only_a_sample_of_the_rows_was_asked_is_said(clean: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(spill, "FEWEST", 100)
-    result = audit_frame(recipe_for(tmp_path, rows(clean), TINY, checks=["language", "class_imbalance", "short_text"]))
-    assert len(result.notes) == 1
-    assert result.notes[0].startswith("language: on ")
-    assert result.notes[0] in result.summary()
+    checks = ["language", "class_imbalance", "short_text"]
+    for _ in ("measured", "measured before"):
+        stage(recipe_for(tmp_path, rows(clean), TINY, checks=checks), tmp_path / "run")
+        notes = json.loads((tmp_path / "run" / "audit" / "summary.json").read_text())["notes"]
+        assert notes[-1].startswith("language: on about 100 of the rows")
+        checks = [{"name": "language", "main": 0.7}, "class_imbalance", "short_text"]
+    stage(recipe_for(tmp_path, rows(clean), None, checks=[{"name": "language", "main": 0.6}]), tmp_path / "run")
+    summary = json.loads((tmp_path / "run" / "audit" / "summary.json").read_text())
+    assert not any("of the rows" in note for note in summary["notes"])
+    assert not summary["checks"]["language"]["measured_before"], "measures of a sample are not those of all rows"
 
 
 def test_rows_that_fit_stay_in_memory(clean: pl.DataFrame, tmp_path: Path):

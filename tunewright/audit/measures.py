@@ -31,24 +31,24 @@ class Measures:
         self.folder, self._rows, self._recipe = folder, rows, recipe
         self._used: set[str] = set()
 
-    def get(self, check: Check) -> pl.DataFrame | None:
-        """What `check` measured before, in the same circumstances."""
-        if self.folder is None or (path := self.path(check)).is_dir():  # of pieces, which a killed process may have left unfinished
+    def get(self, check: Check, partly: str = "") -> pl.DataFrame | None:
+        """What `check` measured before, in the same circumstances; `partly` says which rows when it was not all of them."""
+        if self.folder is None or (path := self.path(check, partly)).is_dir():  # of pieces, which a killed process may have left unfinished
             return None
         with suppress(FileNotFoundError, pl.exceptions.ComputeError):  # a damaged file is measured again
             return pl.read_parquet(path)
         return None
 
-    def put(self, check: Check, measures: pl.DataFrame) -> None:
+    def put(self, check: Check, measures: pl.DataFrame, partly: str = "") -> None:
         if self.folder is not None:
-            if (path := self.path(check)).is_dir():
+            if (path := self.path(check, partly)).is_dir():
                 shutil.rmtree(path)
             write_parquet(path, measures)
 
-    def path(self, check: Check) -> Path:
+    def path(self, check: Check, partly: str = "") -> Path:
         """Where the measures of `check` belong (a file, or a folder of batches)."""
         assert self.folder is not None
-        name = f"{check.part_name()}-{self._fingerprint(check)}.parquet"
+        name = f"{check.part_name()}-{self._fingerprint(check, partly)}.parquet"
         self._used.add(name)
         return self.folder / name
 
@@ -60,9 +60,9 @@ class Measures:
             if old.name not in self._used:
                 shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
 
-    def _fingerprint(self, check: Check) -> str:
+    def _fingerprint(self, check: Check, partly: str) -> str:
         settings = {name: _with_content(getattr(check, name)) for name in check.measured_by}
-        return fingerprint([self._circumstances, check.part_name(), settings, _code(type(check))])
+        return fingerprint([self._circumstances, check.part_name(), settings, _code(type(check)), partly])
 
     @cached_property
     def _circumstances(self) -> list[Any]:

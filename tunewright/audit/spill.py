@@ -13,6 +13,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -169,7 +170,6 @@ class _Audit:
 
     def __init__(self, found: OnDisk, recipe: Recipe, look: Look, executor: Executor, findings: Path, kept: Measures) -> None:
         self.found, self.recipe, self.look, self.executor, self.folder, self.kept = found, recipe, look, executor, findings, kept
-        self._sample: pl.DataFrame | None = None
         self._sampled: list[str] = []
         self._rounds = 0
         self._scan = found.scan()  # one object, by which checks share a join
@@ -199,32 +199,35 @@ class _Audit:
 
     def measure(self, check: Check, task: Task) -> Measured:
         """Let a check of scope "all" measure: by a scan of the file, or on the rows that fit in memory."""
-        start = time.perf_counter()
-        before = self.kept.get(check)
-        if before is not None:
-            return Measured(check, before, kept=True)
-        try:
-            measures = check.measure_scan(self._scan, self.look)
-        except EnvironmentProblem as lacking:
-            return Measured(check, pl.DataFrame(), problem=str(lacking))
-        if measures is None:
-            done = timed(check, self.sample(), self.look)
+        start, scans = time.perf_counter(), type(check).measure_scan is not Check.measure_scan
+        partly = "" if scans or self.fitting >= self.found.length else f"of {self.fitting} rows"
+        if partly:
             self._sampled.append(check.part_name())
+        if (before := self.kept.get(check, partly)) is not None:
+            return Measured(check, before, kept=True)
+        if scans:
+            try:
+                done = Measured(check, check.measure_scan(self._scan, self.look), time.perf_counter() - start)
+            except EnvironmentProblem as lacking:
+                done = Measured(check, pl.DataFrame(), problem=str(lacking))
         else:
-            done = Measured(check, measures, time.perf_counter() - start)
+            done = timed(check, self.sample, self.look)
         if not done.problem:
-            self.kept.put(check, done.measures)
+            self.kept.put(check, done.measures, partly)
         task.advance(1, check.part_name())
         return done
 
+    @cached_property
+    def fitting(self) -> int:
+        """How many rows fit in memory, about."""
+        per_row = self.found.scan().head(BATCH).collect().estimated_size() / min(BATCH, self.found.length)
+        return max(FEWEST, int((memory_limit(self.recipe.compute) - BASE) / (FACTOR * max(1.0, per_row))))
+
+    @cached_property
     def sample(self) -> pl.DataFrame:
         """As many rows as fit in memory, in their order: those whose hashed ids come first."""
-        if self._sample is None:
-            per_row = max(1, self.found.scan().head(BATCH).collect().estimated_size() // min(BATCH, self.found.length))
-            number = max(FEWEST, (memory_limit(self.recipe.compute) - BASE) // (FACTOR * per_row))
-            least = (2**64 - 1) * min(number, self.found.length) // self.found.length
-            self._sample = self.found.scan().filter(pl.col("row_id").hash(17) <= pl.lit(least, pl.UInt64)).collect(engine="streaming")
-        return self._sample
+        least = (2**64 - 1) * min(self.fitting, self.found.length) // self.found.length
+        return self.found.scan().filter(pl.col("row_id").hash(17) <= pl.lit(least, pl.UInt64)).collect(engine="streaming")
 
     def decided(self, check: Check, measured: dict[str, Measured]) -> Decided:
         one = measured[check.part_name()]
@@ -243,14 +246,16 @@ class _Audit:
     def _named(self, measures: pl.DataFrame) -> pl.DataFrame:
         """The rows that measures name, or the sample where they name none."""
         if "row_id" not in measures.columns:
-            return self.sample()
+            return self.sample
         ids = measures.lazy().select("row_id").unique()
         return self.found.scan().join(ids, on="row_id", how="semi", maintain_order="left").collect()
 
     def notes(self) -> list[str]:
-        if self._sample is None or len(self._sample) == self.found.length or not self._sampled:
-            return []
-        return [f"{', '.join(self._sampled)}: on {len(self._sample):,} of the rows, drawn by row id; more do not fit in memory"]
+        notes = [self.found.rest.evidence] if self.found.rest.evidence else []
+        if self._sampled:
+            few = f"on about {self.fitting:,} of the rows, drawn by row id; more do not fit in memory"
+            notes.append(f"{', '.join(self._sampled)}: {few}")
+        return notes
 
 
 def look_at(piece: Piece, report: Report) -> list[Measured]:

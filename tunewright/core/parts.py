@@ -58,10 +58,10 @@ class Check(Part):
         """What there is to know before deciding; the slow part. Scope "row": lines with `row_id` for rows of interest, and the
         measures of two batches are those of each, one after the other."""
 
-    def measure_scan(self, rows: pl.LazyFrame, look: Look) -> pl.DataFrame | None:
-        """Scope "all", for rows that do not fit in memory: the same as `measure`, from a scan of their parquet file. None: a sample
-        will do, and `measure` gets as many rows as fit (those whose hashed ids come first); the summary says how many."""
-        return None
+    def measure_scan(self, rows: pl.LazyFrame, look: Look) -> pl.DataFrame:
+        """Scope "all", for rows that do not fit in memory: the same as `measure`, from a scan of their parquet file. For a check
+        without it `measure` gets as many rows as fit (those whose hashed ids come first), and the summary says how many."""
+        raise NotImplementedError(f"{self.part_name()} looks at rows in memory")
 
     def decide(self, measures: pl.DataFrame, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         """Findings (columns of `core.finding.FINDING_SCHEMA`) about `rows` (row_id, source, line, text, label, ...). Without
