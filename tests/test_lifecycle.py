@@ -249,3 +249,27 @@ def test_the_whole_lifecycle_with_the_real_135m_model_on_few_rows(recipe: Path, 
     assert read_json(run.path("release", "parity.json"))["same_answers"] == 2
     assert main(["verify", str(run.directory), "ledger"]) == 0
     assert "default-src 'none'" in run.path("report.html").read_text()
+
+
+def test_the_test_stays_the_test_when_the_steps_change(recipe: Path, tmp_path: Path):
+    def test_rows(*settings: str) -> set[str]:
+        main(["run", str(recipe), "--run", str(tmp_path), "--until", "prepare", *(word for one in settings for word in ("--set", one))])
+        return set(pl.read_parquet(tmp_path / "prepare/test.parquet")["row_id"])
+
+    few = "prepare.steps=[drop_empty,{name: filter_rows, keep: [{field: text, min_words: 6}]}]"
+    first = test_rows()
+    fewer = test_rows(few)
+    left = set(pl.read_parquet(tmp_path / "prepare/dropped.parquet")["row_id"])
+    assert left & first
+    assert first - left <= fewer
+    assert test_rows(few, "prepare.split.keep=false") != fewer
+
+
+def test_a_run_of_the_data_stages_alone_is_verified_for_what_it_has(recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    main(["run", str(recipe), "--run", str(tmp_path), "--until", "prepare"])
+    capsys.readouterr()
+    assert main(["verify", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[:4].strip() for line in lines] == ["ok", "ok", "-", "-"]
+    assert lines[2].endswith("nothing to check: release has not finished")
+    assert main(["verify", str(tmp_path), "tokens"]) == 1

@@ -133,10 +133,10 @@ def test_a_file_that_was_tampered_with_is_found(file: str, rows_of: Rows, contex
 def test_verify_ledger_names_the_row_that_was_tampered_with(rows_of: Rows, context: Make):
     where = prepared(rows_of, context)
     where.run.path("prepare", "done.json").write_text('{"stage": "prepare"}')
-    assert verify(where.run, ["ledger"])[0]["ok"]
+    assert verify(where.run, "ledger")[0]["ok"]
     path = where.run.path("prepare", "train.parquet")
     frame = read_parquet(path)
     write_parquet(path, frame.with_columns(label=pl.lit("bad")))
-    result = verify(where.run, ["ledger"])[0]
+    result = verify(where.run, "ledger")[0]
     assert not result["ok"]
     assert "prepare/train.parquet: label of row" in result["text"]

@@ -115,3 +115,21 @@ def test_what_cannot_be_split_says_why_and_what_to_do(labels: list[str], groups:
 
 def test_three_rows_of_a_class_are_enough():
     assert set(split(["a"] * 3 + ["b"] * 3, list(range(6)))) == set(SPLITS)
+
+
+def test_rows_stay_where_they_were_and_new_ones_fill_up():
+    labels = pl.Series(["a", "b"] * 60)
+    first = split(labels.to_list(), list(range(120)), seed=1)
+    before = first.to_frame().with_row_index().select(pl.when(pl.col("index") % 10 > 0).then("split")).to_series()
+    again = assign(labels, np.arange(120), SplitSettings.model_validate({}), 2, before)
+    known = before.is_not_null()
+    assert again.filter(known).equals(before.filter(known).alias("split"))
+    assert dict(again.value_counts().iter_rows()) == {"train": 84, "validation": 18, "test": 18}
+
+
+def test_a_group_that_was_in_two_splits_goes_where_most_of_it_was_and_at_a_tie_to_the_later():
+    labels = pl.Series(["a", "b"] * 30)
+    groups = np.array([0] * 3 + [1] * 2 + list(range(2, 57)))
+    before = pl.Series(["test", "train", "train", "train", "test"] + [None] * 55)
+    again = assign(labels, groups, SplitSettings.model_validate({}), 0, before)
+    assert again[:5].to_list() == ["train"] * 3 + ["test"] * 2

@@ -61,7 +61,7 @@ def test_the_summary_counts_what_the_files_hold(rows_of: Rows, context: Make):
         part = pl.read_parquet(where.run.path("prepare", f"{name}.parquet"))
         assert by_label == {label: int((part["label"] == label).sum()) for label in ("bad", "good")}
     shares = {"train": 0.7, "validation": 0.15, "test": 0.15}
-    assert summary["split"] == shares | {"by": "random", "column": None, "leaks": "drop"}
+    assert summary["split"] == shares | {"by": "random", "column": None, "keep": True, "leaks": "drop"}
     empty = next(one for one in summary["steps"] if one["name"] == "drop_empty")
     assert empty == {"name": "drop_empty", "rows_in": 60, "rows_out": 59, "changed": 1, "reasons": {"empty_text": 1}}
 

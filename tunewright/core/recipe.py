@@ -83,11 +83,14 @@ class SplitSettings(Settings):
     validation: float = Field(0.15, gt=0, lt=1)
     test: float = Field(0.15, gt=0, lt=1)
     by: Literal["random", "date", "column"] = Field(
-        "random", description="random: classes in proportion; date: train before validation before test (data.date); column: the rows say it"
+        "random",
+        description="random: classes in proportion; date: train before validation before test (data.date); column: the rows say it",
     )
     column: str | None = Field(None, description="column with train, validation or test in each row, for by: column")
+    keep: bool = Field(True, description="by random, in a run that was split before: rows stay where they were, so the test stays the test")
     leaks: Literal["drop", "keep"] = Field(
-        "drop", description="by date or column, rows of one group may fall apart: drop those outside the latest split, or keep and count them"
+        "drop",
+        description="by date or column, rows of one group may fall apart: drop those outside the latest split, or keep and count them",
     )
 
     @model_validator(mode="after")

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from tunewright.core.files import read_parquet, write_json, write_parquet
+from tunewright.core.files import read_json, read_parquet, write_json, write_parquet
 from tunewright.core.parts import StepResult
+from tunewright.core.recipe import Recipe
 from tunewright.core.run import Context
 from tunewright.core.seal import seal_test
 
@@ -71,7 +72,7 @@ def run(context: Context) -> PrepareResult:
     bench, (for_all, for_train) = Bench(context), build_steps(recipe.prepare.steps)
     rows = bench.apply(came_in, for_all)
     rows = rows.with_columns(group=pl.Series(leak_groups(rows, recipe.data, recipe.prepare.near_duplicate_threshold)))
-    split = split_rows(rows, recipe)
+    split = split_rows(rows, recipe, _earlier(context))
     if len(split.changes):
         rows = bench.take(rows, StepResult(split.rows, split.changes), "split")
     parts = {name: rows.filter(split.names == name) for name in SPLITS}
@@ -85,9 +86,25 @@ def run(context: Context) -> PrepareResult:
     write_parquet(where.path("prepare", "quarantine.parquet"), bench.gone("quarantined"))
     write_parquet(where.path("prepare", "changes.parquet"), pl.concat(bench.lines))
     result = _result(parts, len(came_in), bench, [*split.notes, *unproven(bench.steps, where)])
-    write_json(where.path("prepare", "summary.json"), asdict(result) | {"split": recipe.prepare.split.model_dump()})
+    write_json(where.path("prepare", "summary.json"), asdict(result) | _split_settings(recipe))
     ledger.close("prepare", came_in["row_id"], pl.concat([part["row_id"] for part in parts.values()]))
     return result
+
+
+def _split_settings(recipe: Recipe) -> dict[str, Any]:
+    return {"split": recipe.prepare.split.model_dump(), "seed": recipe.prepare.seed}
+
+
+def _earlier(context: Context) -> pl.DataFrame | None:
+    """(row_id, split) of the last time that this run was split with the same settings; None for the first time."""
+    if not context.recipe.prepare.split.keep:
+        return None
+    last = max(context.run.path("superseded").glob("prepare-*/summary.json"), default=None)
+    said = {} if last is None else read_json(last)
+    if any(said.get(key) != value for key, value in _split_settings(context.recipe).items()):
+        return None
+    kept = context.ledger.lines().filter(pl.col("stage") == "prepare", pl.col("action") == "kept")
+    return kept.select("row_id", split="detail")
 
 
 def _result(parts: dict[str, pl.DataFrame], came_in: int, bench: Bench, notes: list[str]) -> PrepareResult:

@@ -36,10 +36,12 @@ class _Plan:
         self.filled[split] += self.units[unit]
 
 
-def assign(labels: pl.Series | None, groups: npt.NDArray[np.int64], settings: SplitSettings, seed: int) -> pl.Series:
+def assign(
+    labels: pl.Series | None, groups: npt.NDArray[np.int64], settings: SplitSettings, seed: int, before: pl.Series | None = None
+) -> pl.Series:
     """The split of each row, by name. Equal `groups` get equal splits. Without labels all rows are of one class.
 
-    Raises DataError when a class cannot be in all three splits.
+    `before` names the split that a row had in an earlier split, or null; a group goes where most of its rows were. Raises DataError when a class cannot be in all three splits.
     """
     if labels is None:
         labels = pl.Series("label", ["rows"], dtype=pl.String).new_from_index(0, len(groups))
@@ -55,11 +57,24 @@ def assign(labels: pl.Series | None, groups: npt.NDArray[np.int64], settings: Sp
     plan = _Plan(units, shares, np.full(len(units), -1), np.zeros((len(SPLITS), len(names)), np.int64))
     shuffled = np.random.default_rng(seed).permutation(len(units))
     sizes = units.sum(axis=1)
+    if before is not None:
+        _place_as_before(plan, unit_of, before)
+        shuffled = shuffled[plan.at[shuffled] < 0]
     _place_groups(plan, shuffled[sizes[shuffled] > 1], sizes)
     _place_singles(plan, shuffled[sizes[shuffled] == 1])
     _every_class_everywhere(plan, names.to_list())
     _check_sizes(plan, sizes)
     return pl.Series("split", np.array(SPLITS)[plan.at[unit_of]])
+
+
+def _place_as_before(plan: _Plan, unit_of: npt.NDArray[np.int64], before: pl.Series) -> None:
+    """Each group goes where most of its rows were; a tie goes to the later split, so that the test loses none."""
+    known = before.is_in(SPLITS).fill_null(False)
+    places = np.array([SPLITS.index(name) for name in before.filter(known)], np.int64)
+    votes = np.zeros((len(plan.units), len(SPLITS)), np.int64)
+    np.add.at(votes, (unit_of[known.to_numpy()], places), 1)
+    for unit in np.flatnonzero(votes.sum(axis=1)):
+        plan.place(unit, len(SPLITS) - 1 - int(votes[unit][::-1].argmax()))
 
 
 def _check_classes(names: list[Any], labels: pl.Series) -> None:

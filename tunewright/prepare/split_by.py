@@ -39,13 +39,15 @@ class Split:
     notes: list[str]
 
 
-def split_rows(rows: pl.DataFrame, recipe: Recipe) -> Split:
-    """Split `rows`, which have a column `group`. Raises DataError when a split would be empty or a class cannot be learnt."""
+def split_rows(rows: pl.DataFrame, recipe: Recipe, earlier: pl.DataFrame | None = None) -> Split:
+    """Split `rows`, which have a column `group`. `earlier` (row_id, split): how this run split them before. Raises DataError when a split would be empty or a class cannot be learnt."""
     settings = recipe.prepare.split
     none = change(rows.clear(), "dropped", "")
     if settings.by == "random":
         labels = rows["label"] if "label" in rows.columns else None
-        return Split(rows, assign(labels, rows["group"].to_numpy(), settings, recipe.prepare.seed), none, [])
+        before = None if earlier is None else rows.select("row_id").join(earlier, on="row_id", how="left", maintain_order="left")["split"]
+        names = assign(labels, rows["group"].to_numpy(), settings, recipe.prepare.seed, before)
+        return Split(rows, names, none, [] if before is None else [_stayed(names, before)])
     if settings.by == "date":
         dated, undated = _by_date(rows, recipe)
     else:
@@ -55,6 +57,12 @@ def split_rows(rows: pl.DataFrame, recipe: Recipe) -> Split:
     if len(undated):
         notes.append(f"{len(undated):,} rows without a date that can be read are in quarantine")
     return Split(stays.drop("__split"), stays["__split"].alias("split"), pl.concat([undated, leaking]), notes)
+
+
+def _stayed(names: pl.Series, before: pl.Series) -> str:
+    known, test = before.is_not_null(), (before == "test").fill_null(False)
+    stay = f"{int((names == before).sum()):,} of {int(known.sum()):,} rows stay in the split that they had before"
+    return f"{stay}, {int((names.filter(test) == 'test').sum()):,} of {int(test.sum()):,} in the test (prepare.split.keep)"
 
 
 def column_of(rows: pl.DataFrame, name: str, place: str) -> str:
