@@ -18,6 +18,7 @@ from tunewright.core.errors import DataError
 from tunewright.core.optional import require
 from tunewright.core.score import Floats, Ints
 
+
 def _special() -> Any:
     """SciPy's special functions, loaded when first needed."""
     return require("scipy.special", "audit")
