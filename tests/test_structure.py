@@ -12,7 +12,9 @@ from tunewright.core import plugins
 PACKAGE = Path(__file__).parents[1] / "tunewright"
 RANKS = {"core": 0, "text": 1, "models": 1, "sources": 1}
 RANKS |= dict.fromkeys(("audit", "prepare", "tune", "evaluate", "explain", "release", "report"), 2)
-RANKS |= {"lifecycle": 3} | dict.fromkeys(("starter", "doctor", "verify", "diff", "prove", "curve"), 4) | {"commands": 5, "cli": 6, "testing": 7}
+RANKS |= (
+    {"lifecycle": 3} | dict.fromkeys(("starter", "doctor", "verify", "diff", "prove", "curve"), 4) | {"commands": 5, "cli": 6, "testing": 7}
+)
 
 
 def imports() -> list[tuple[str, str, str]]:

@@ -15,7 +15,26 @@ from importlib import import_module
 from tunewright import __version__
 from tunewright.core.errors import DiskFull, TunewrightError
 
-COMMANDS = ("init", "doctor", "run", "audit", "prepare", "tune", "evaluate", "explain", "release", "report", "list", "verify", "diff", "unredact", "review", "label", "prove-data", "learning-curve")
+COMMANDS = (
+    "init",
+    "doctor",
+    "run",
+    "audit",
+    "prepare",
+    "tune",
+    "evaluate",
+    "explain",
+    "release",
+    "report",
+    "list",
+    "verify",
+    "diff",
+    "unredact",
+    "review",
+    "label",
+    "prove-data",
+    "learning-curve",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -13,6 +13,13 @@ from tunewright.core.optional import require
 from tunewright.text.patterns import CODES, Pattern, always, near
 
 FIELDS = re.compile(r"\b(?:Name|Address|Company|Phone|City|State|Title|Email|Street|Zip|Country|Date|First|Last)\b")
+CONNECTED = (  # what stands before the address of somebody's computer; "from" and the like directly before it only
+    r"\bips?\b|\bipv[46]\b|\bip[ -]?addr|\blog(?:ged|s)?[ -]?[io]n\b|\bsign(?:ed)? in\b|\bconnect(?:ed|s|ing|ion)\b|\baccessed\b"
+    r"|\b(?:client|user|visitor|remote|my|his|her|their|computer['’]?s?|home|source|sender['’]?s?)[ _-](?:addr|address|host)\b"
+    r"|\b(?:from|host|client|visitor|peer|via|addr|address)(?: (?:is|was))?[ :=\[(]{1,3}\0"
+)
+NUMBERED = r"version|release|upgrad|updat|firmware|build|driver|patch|install|kernel|\bbump|\0 (?:to|->|→) \d|\bto \0"
+CALLED = r"\b(?:tel|phone|telefon|telephone|mobile|mobil|cell|handy|fax|whatsapp|call|ring|text|dial)\b"
 FILES = ("png", "jpg", "jpeg", "gif", "html", "htm", "php", "js", "css", "py", "txt", "local", "localdomain", "invalid")
 
 
@@ -26,7 +33,16 @@ def _ip_address(match: re.Match[str], region: str) -> float:
     except ValueError:
         return 0.0
     harmless = near(match, r"(?:\bv|version|release|revision|rev|section|chapter)[ .:]*\0|://\0", before=12)  # a server is nobody
-    return 0.5 if address.is_global and not harmless else 0.0
+    if not address.is_global or harmless:
+        return 0.0
+    if address.version == 6:
+        return 0.8 if re.search("[0-9a-fA-F]{3}", match[0]) else 0.5  # pairs of digits are a fingerprint rather
+    software = near(match, NUMBERED, 40, 12)
+    return (
+        0.8
+        if not software and (near(match, CONNECTED, 40, 0) or near(match, r"\0\W{0,3}(?:logged in|signed in|connected)", 0, 20))
+        else 0.5
+    )
 
 
 def _mac_address(match: re.Match[str], region: str) -> float:
@@ -37,15 +53,19 @@ def _mac_address(match: re.Match[str], region: str) -> float:
 
 def _phone(match: re.Match[str], region: str) -> float:
     phonenumbers = require("phonenumbers", "audit")
+    called = match[0]
+    abroad = called.startswith(("+", "00"))  # 00 is dialled for + in most countries
     try:
-        number = phonenumbers.parse(match[0], region)
+        number = phonenumbers.parse(re.sub("^00", "+", called), None if abroad else region)
     except phonenumbers.NumberParseException:
         return 0.0
     if not phonenumbers.is_valid_number(number):
         return 0.0
-    if match[0].startswith("+"):
+    if called.startswith("+"):
         return 0.9
-    return 0.8 if re.search(r"\d[ ).-]+\d", match[0]) else 0.4
+    if re.search(r"\d[ ().-]+\d|^0\d+/\d", called):
+        return 0.8 if not abroad or number.country_code != 1 else 0.5
+    return 0.8 if near(match, CALLED, 30, 0) else 0.4
 
 
 def _gps(match: re.Match[str], region: str) -> float:
@@ -71,7 +91,11 @@ def _person(match: re.Match[str], region: str) -> float:
     return 0.8 if several else 0.5
 
 
-_PHONE = r"(?:\+?\d{9,15}|(?:\+\d{1,3}[ .-]?)?(?:\(\d{1,4}\)[ .-]?)?\d{1,5}(?:[ .-]{1,2}\d{2,5}){1,4})"
+_ABROAD = r"\+(?:[ ().-]{0,3}\d){7,15}|00[1-9](?:[ ().-]{0,3}\d){7,13}"
+_AT_HOME = (
+    r"0\d{1,5}[ /-]{1,3}\d{3,9}(?:[ -]\d{1,6}){0,3}|\d{9,15}|(?:\(\d{1,5}\)[ .-]?)?\d{1,5}(?:[ .-]{1,2}\d{2,8}){1,4}|\(0\d{1,5}\) ?\d{4,9}"
+)
+_PHONE = rf"(?:{_ABROAD}|{_AT_HOME})"
 _EMAIL = r"[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[a-zA-Z]{2,24}"
 _IPV4, _IPV6 = r"\d{1,3}(?:\.\d{1,3}){3}", r"(?:[0-9a-fA-F]{1,4}:){3,7}(?::?[0-9a-fA-F]{1,4})?(?::[0-9a-fA-F]{1,4}){0,4}"
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?"
