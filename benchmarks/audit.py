@@ -142,13 +142,12 @@ def estimate(rows: int, took: dict[str, Any], billions: float = 1, nodes: int = 
     print(
         f"per row on one core: {', '.join(f'{name} {1e6 * cost:.1f} us' for name, cost in costs.items())}; checks on samples {fixed:.1f} s in all"
     )
-    number = billions * 1e9
+    number, total = billions * 1e9, fixed
     for name, cost in costs.items():
-        print(
-            f"  {name}: {number:.0e} rows x {1e6 * cost:.1f} us / ({nodes} nodes x {cores} cores) = {number * cost / nodes / cores:.0f} s"
-        )
-    total = sum(costs.values()) * number / nodes / cores + fixed
-    print(f"  together {total / 60:.0f} minutes on paper, {took['disk_bytes'] / rows * number / 1e12:.1f} TB kept on shared storage")
+        share = 1 if name.startswith("reading") else nodes * cores  # one process reads the source
+        print(f"  {name}: {number:.0e} rows x {1e6 * cost:.1f} us / {share:,} cores = {number * cost / share:,.0f} s")
+        total += number * cost / share
+    print(f"  together {total / 3600:.1f} hours on paper, {took['disk_bytes'] / rows * number / 1e12:.2f} TB kept on shared storage")
     return {**costs, "samples": fixed, "seconds_on_paper": total}
 
 
