@@ -52,6 +52,7 @@ def stage(recipe: Recipe, run: Path) -> None:
     lifecycle.run_only("audit", recipe, run, Report(quiet=True))
 
 
+@pytest.mark.slow
 def test_a_run_beyond_memory_leaves_the_same_files(clean: pl.DataFrame, tmp_path: Path):
     runs = {"memory": None, "disk": TINY}
     for name, memory in runs.items():
