@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunewright.core.recipe import DataSettings
+from tunewright.text.checksums import luhn
 from tunewright.text.groups import leak_groups
 from tunewright.text.labels import spellings
-from tunewright.text.checksums import luhn
 from tunewright.text.pii import STRONG, find, masked, redact
 from tunewright.text.repair import Repair, changed_part, decode_again, mend
 
