@@ -64,8 +64,9 @@ def _audit(summary: Json) -> Json:
     checks = [{"name": name, "total": sum(one["counts"].values()), **one} for name, one in summary["checks"].items()]
     for one in checks:
         one["severity"] = max(one["counts"], key=SEVERITIES.index, default="")
+        one["number"] = one["counts"].get(one["severity"], 0)
     by = {
-        severity: sorted((one for one in checks if one["severity"] == severity), key=lambda one: -one["total"])
+        severity: sorted((one for one in checks if one["severity"] == severity), key=lambda one: -one["number"])
         for severity in reversed(SEVERITIES)
     }
     return {
@@ -75,6 +76,7 @@ def _audit(summary: Json) -> Json:
         "found": [one for some in by.values() for one in some],
         "clean": [one["name"] for one in checks if not one["counts"]],
         "total": sum(one["total"] for one in checks),
+        "tally": {severity: count for severity in reversed(SEVERITIES) if (count := sum(one["counts"].get(severity, 0) for one in checks))},
         "seconds": sum(one.get("seconds") or 0.0 for one in checks),
     }
 
