@@ -63,9 +63,9 @@ def _phone(match: re.Match[str], region: str) -> float:
         return 0.0
     if called.startswith("+"):
         return 0.9
-    if re.search(r"\d[ ().-]+\d|^0\d+/\d", called):
-        return 0.8 if not abroad or number.country_code != 1 else 0.5
-    return 0.8 if near(match, CALLED, 30, 0) else 0.4
+    long = not called.startswith("0") or len(re.sub(r"\D", "", called)) >= 9  # 0815-4711 is an article as well
+    grouped = re.search(r"\d[ ().-]+\d|^0\d+/\d", called) and long
+    return 0.8 if grouped or near(match, CALLED, 30, 0) else 0.4
 
 
 def _gps(match: re.Match[str], region: str) -> float:
@@ -92,9 +92,8 @@ def _person(match: re.Match[str], region: str) -> float:
 
 
 _ABROAD = r"\+(?:[ ().-]{0,3}\d){7,15}|00[1-9](?:[ ().-]{0,3}\d){7,13}"
-_AT_HOME = (
-    r"0\d{1,5}[ /-]{1,3}\d{3,9}(?:[ -]\d{1,6}){0,3}|\d{9,15}|(?:\(\d{1,5}\)[ .-]?)?\d{1,5}(?:[ .-]{1,2}\d{2,8}){1,4}|\(0\d{1,5}\) ?\d{4,9}"
-)
+_AT_HOME = r"0\d{1,5}[ /-]{1,3}\d{3,9}(?:[ -]\d{1,6}){0,3}|\d{9,15}|\(0?\d{1,5}\)[ .-]?\d{3,8}(?![ .-]?\d)"
+_AT_HOME += r"|(?:\(\d{1,5}\)[ .-]?)?\d{1,5}(?:[ .-]{1,2}\d{2,5}){1,4}"
 _PHONE = rf"(?:{_ABROAD}|{_AT_HOME})"
 _EMAIL = r"[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[a-zA-Z]{2,24}"
 _IPV4, _IPV6 = r"\d{1,3}(?:\.\d{1,3}){3}", r"(?:[0-9a-fA-F]{1,4}:){3,7}(?::?[0-9a-fA-F]{1,4})?(?::[0-9a-fA-F]{1,4}){0,4}"
@@ -138,7 +137,9 @@ CONTACT: dict[str, Pattern] = {
         r"(?<![\w.])(?P<latitude>[+-]?\d{1,2}\.\d{4,})°? ?[NS]?,? {1,2}?(?P<longitude>[+-]?\d{1,3}\.\d{4,})°?(?: ?[EW]\b)?(?![\w.])",
         _gps,
     ),
-    "phone": Pattern(r"[0-9][ ().-]{0,3}[0-9][0-9 ().-]{5,}[0-9]", rf"(?<![\w.,/=#:$+-]){_PHONE}(?![\w/=%]|[.,:-]\d)", _phone),
+    "phone": Pattern(
+        r"[0-9][ ().-]{0,3}[0-9][0-9 ().-]{5,}[0-9]|0[0-9]+/[0-9]", rf"(?<![\w.,/=#:$+-]){_PHONE}(?![\w/=%]|[.,:-]\d)", _phone
+    ),
     "address": Pattern(
         rf"[0-9] (?:[0-9A-Z][\w'’.]* ){{1,4}}(?:{_STREET})\b|(?:stra(?:ß|ss)e|str\.|weg|platz|allee|gasse) [0-9]",
         rf"(?<![\w.,$-])(?:{_ENGLISH}(?P<place>{_PLACE})?|{_GERMAN}(?P<town>{_TOWN})?)",
