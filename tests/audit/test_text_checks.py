@@ -66,11 +66,25 @@ def test_boilerplate_in_an_answer_is_a_warning_because_it_is_learnt(rows_of: Row
         ("Lorem ipsum dolor sit amet", "warning"),
         ("Dear [Your Name], thanks", "warning"),
         ("Hi {{ first_name }}, thanks", "warning"),
+        ("Your parcel {order_number} left on {date}", "warning"),
+        ("Thanks, {recipient}!", "warning"),
+        ("%(user)s has paid %(amount).2f", "warning"),
+        ("Summary: [to be filled in by the editor]", "warning"),
+        ("The answer is <add your own answer>", "warning"),
+        ("Price: [insert amount here]", "warning"),
+        ("on XX/XX/2019 I called XXXX and XXXX", "info"),
+        ("Dear ____, we thank you", "info"),
+        ("Name: ________", "info"),
         ("see http://url_removed today", "info"),
         ("TODO write this", "info"),
         ("mail me@example.com", "info"),
         ("I have none of these tests to do", None),
         ("a[0] = b[i]; f{x}", None),
+        ("%{name}-%{version}, \\\\frac{date}{time}, ${link}", None),
+        ("dict {a: 1}, {{hug}}".replace("{{hug}}", "{hug}"), None),
+        ("_____ / ___ ______________", None),
+        ("[to be or not to be] and <b>add</b> [add] <here>", None),
+        ("size XXXL, XXX rated", None),
         ("nan is grandma, null and void", None),
         ("écoute, [sic] he said", None),
         ("todo el mundo lo sabe", None),
@@ -134,6 +148,43 @@ def test_refusals_are_told_from_apologies_and_from_what_is_said_of_others(rows_o
     found = found_in("refusals", ["q"] * 10, look, rows_of, [*REFUSED, *ANSWERED])
     assert found["row_id"].to_list() == ["r0", "r1", "r2", "r3", "r4"]
     assert found["severity"].to_list() == ["warning"] * 4 + ["info"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "I would rather not discuss religion.",
+        "I'm not allowed to give medical advice.",
+        "I have to politely decline, since this could hurt somebody.",
+        "I will not be able to complete your request.",
+        "It is unethical for me to help with forged papers.",
+        "My instructions prevent me from answering.",
+        "The content policy does not allow me to go on.",
+        "That's not something I'm able to help with.",
+        "Apologies, but your request goes against what I may do.",
+        "Unfortunately, unable to comply.",
+        "Booking a flight is beyond my capabilities.",
+    ],
+)
+def test_refusals_in_other_words(answer: str, rows_of: Rows, look: Look):
+    assert found_in("refusals", ["q"], look, rows_of, [answer])["severity"].to_list() == ["warning"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "I'm afraid I don't understand how the plot works.",
+        "I won't be able to put this book down.",
+        "I am not going to write a long review, just buy it.",
+        "I have to say, the decline of the series hurts.",
+        "The store's policy is fine, our guidelines are on the site.",
+        "It is important for me to charge it daily.",
+        "Unable to connect? Press reset for five seconds.",
+        "I can't recommend it enough. I can't tell you how good it is.",
+    ],
+)
+def test_other_things_that_cannot_be_done_are_no_refusals(answer: str, rows_of: Rows, look: Look):
+    assert found_in("refusals", ["q"], look, rows_of, [answer]).is_empty()
 
 
 def test_a_refusal_before_a_real_answer_is_for_review(rows_of: Rows, look: Look):

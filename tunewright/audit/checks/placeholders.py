@@ -12,9 +12,9 @@ from tunewright.text.phrases import phrases
 
 
 class Placeholders(Check):
-    """Something to be filled in instead of text. Masked values such as 'url_removed' and notes such as TODO are `info`."""
+    """Something to be filled in instead of text. Masked values ('url_removed', 'XXXX'), blanks (____) and notes (TODO) are `info`."""
 
-    mild: ClassVar[tuple[str, ...]] = ("masked", "todo", "filler")
+    mild: ClassVar[tuple[str, ...]] = ("masked", "todo", "filler", "blank")
 
     def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         return told(rows, phrases("placeholders"))
