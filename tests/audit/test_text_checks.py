@@ -247,6 +247,7 @@ def sentences(number: int) -> list[str]:
         ('He said "I will come as soon as I', "open_quote"),
         ("We looked at apples, pears,", "comma"),
         ("To reset the device you have to hold the", "function_word"),
+        ("To reset the device you have to hold it down until it is", "leading_word"),
         ("To reset the device you have to hold the button down", "no_end"),
     ],
 )
@@ -254,6 +255,14 @@ def test_an_answer_that_breaks_off_is_named_with_the_reason(answer: str, kind: s
     found = found_in("truncated_answers", ["q"] * 31, look, rows_of, [*sentences(30), answer])
     assert found["row_id"].to_list() == ["r30"]
     assert found["evidence"].str.contains(rf"^{kind} \((9\d|100)%").all()
+
+
+def test_a_word_that_leads_on_is_sure_only_where_answers_usually_have_an_end(rows_of: Rows, look: Look):
+    answers = ["You can keep it under the bed when you know what it is for", "I have no idea how many of them there really are or were"]
+    found = found_in("truncated_answers", ["q"] * 42, look, rows_of, [*sentences(40), *answers])
+    assert found["severity"].to_list() == ["warning", "warning"]
+    bare = [one.rstrip(".") for one in sentences(30)]
+    assert found_in("truncated_answers", ["q"] * 72, look, rows_of, [*sentences(40), *bare, *answers]).is_empty()
 
 
 def test_finished_answers_are_left_alone(rows_of: Rows, look: Look):

@@ -23,6 +23,13 @@ FUNCTION_WORDS = (
     r"(?i)(?:^|\s)(?:the|a|an|and|or|but|of|my|your|our|their|its|because|which|whose|than|into|from|if|while|such as|der|die|das|und|oder"
     r"|ein|eine|weil|le|la|les|et|ou|un|une|des|el|los|las|y|o|una|porque)$"
 )
+# Words that end a sentence now and then ("that is what it was for."), but hardly ever one without a full stop where others have one.
+LEADING_WORDS = (
+    r"(?i)(?:^|\s)(?:to|in|at|with|for|by|as|between|during|without|through|is|are|was|were|be|been|being|has|have|had|can|could|will|would"
+    r"|should|may|might|must|does|doesn['’]t|isn['’]t|wasn['’]t|i|we|he|she|they|it['’]s|there['’]s|that['’]s|i['’]m|i['’]ve|very|these|those|when|what|who"
+    r"|why|how|although|though|since|until|where|every|each|also|even|really|most|any|some|another|both|either|neither|whether"
+    r"|im|am|auf|mit|von|zu|für|dem|den|einen|einem|einer|ist|wird|dass|wenn|du|au|aux|avec|pour|dans|sur|que|qui|est|con|para|por|del|su|es)$"
+)
 
 
 class TruncatedAnswers(Check):
@@ -37,12 +44,14 @@ class TruncatedAnswers(Check):
         ends = ends.with_columns(ended=pl.col("tail").str.contains(ENDED), odd_quotes=_odd(rows["answer"], '"')).filter(
             pl.col("tail") != ""
         )
+        ends = ends.with_columns(last=pl.when(~pl.col("ended")).then(pl.col("tail").str.tail(20)))  # null where nothing need be looked for
         broken = {
             "open_block": pl.col("open_block"),
             "open_bracket": pl.col("tail").str.contains(OPEN_BRACKET),
             "open_quote": pl.col("odd_quotes") & pl.col("tail").str.contains(OPEN_QUOTE),
             "comma": pl.col("tail").str.contains(r"[,،、]$|\w-$"),
-            "function_word": ~pl.col("ended") & pl.col("tail").str.contains(FUNCTION_WORDS),
+            "function_word": pl.col("last").str.contains(FUNCTION_WORDS),
+            "leading_word": pl.col("last").str.contains(LEADING_WORDS) & (pl.col("size") >= LONG),
             "no_end": ~pl.col("ended") & (pl.col("size") >= LONG),
         }
         kind = pl.coalesce([pl.when(where).then(pl.lit(name)).otherwise(None) for name, where in broken.items()])
@@ -54,9 +63,17 @@ class TruncatedAnswers(Check):
             pl.col("size") >= LONG
         )
         usual = float(long.select(pl.col("tail").str.contains(ENDED).mean()).item() or 0.0) if len(long) else 0.0
-        scores = {"open_block": 0.95, "open_bracket": 0.7, "open_quote": 0.5, "comma": 0.8, "function_word": 0.8, "no_end": 0.3}
+        scores = {
+            "open_block": 0.95,
+            "open_bracket": 0.7,
+            "open_quote": 0.5,
+            "comma": 0.8,
+            "function_word": 0.8,
+            "leading_word": 0.7,
+            "no_end": 0.3,
+        }
         if usual < self.usual:
-            scores.pop("no_end", None)
+            scores = {kind: score for kind, score in scores.items() if kind not in ("leading_word", "no_end")}
         found = measures.filter(pl.col("kind").is_in(list(scores)))
         if usual < 0.5:  # names and titles: what ends in 'the' is broken only where it is long
             found = found.filter(pl.col("kind").str.starts_with("open") | (pl.col("size") >= PROSE))
