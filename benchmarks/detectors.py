@@ -25,6 +25,8 @@ import numpy as np
 import planted as plant
 import polars as pl
 
+from tunewright.audit.checks._sample import quick_of
+from tunewright.audit.checks.date_drift import auroc
 from tunewright.core.executor import LocalExecutor
 from tunewright.core.finding import findings
 from tunewright.core.parts import Check, Look
@@ -204,18 +206,39 @@ def labels(bench: Bench) -> None:
         return
     for name, rows in (("mails", bench.mails), ("reviews", bench.reviews)):
         made = plant.flipped_labels(rows, len(rows) // 20, bench.rng)
-        bench.measure("label_noise", f"5% of labels flipped, {name}", made)
-        flagged, seconds = by_cleanlab(made[0])
-        peer("cleanlab, TF-IDF + logistic", bench, *made, flagged, seconds)
+        beside_cleanlab(bench, f"5% of labels flipped, {name}", made)
     amazon = bench.all_reviews.filter(pl.col("domain") == "amazon")
     disputed = amazon.filter(pl.col("agreement").cast(pl.Float64) < 0.6)["row_id"].to_list()
     made = amazon.select("row_id", "source", "line", "text", "label"), disputed
-    bench.measure("label_noise", "real: under 60% of raters agree", made)
-    flagged, seconds = by_cleanlab(made[0])
+    beside_cleanlab(bench, "real: under 60% of raters agree", made)
+
+
+def beside_cleanlab(bench: Bench, fault: str, made: plant.Rows) -> None:
+    """Whoever flags more rows finds more of the wrong ones, so the order of the rows is compared too, whatever the number shown."""
+    bench.measure("label_noise", fault, made)
+    quick = quick_of(made[0], bench.look())
+    assert quick is not None
+    ranked(bench, made, quick.rows["row_id"], quick.believed[np.arange(len(quick.given)), quick.given])
+    flagged, own, seconds = by_cleanlab(made[0])
     peer("cleanlab, TF-IDF + logistic", bench, *made, flagged, seconds)
+    ranked(bench, made, made[0]["row_id"], own)
 
 
-def by_cleanlab(rows: pl.DataFrame) -> tuple[set[str], float]:
+def ranked(bench: Bench, made: plant.Rows, row_ids: pl.Series, own: np.ndarray) -> None:
+    """How well the belief in a row's own label (`own`) tells wrong labels: AUROC, and precision of as many rows as are wrong, and of half of them."""
+    wrong = row_ids.is_in(made[1]).to_numpy().astype(int)
+    order, many = wrong[np.argsort(own, kind="stable")], int(wrong.sum())
+    bench.results[-1]["ranking"] = {
+        "auroc": auroc(wrong, -own),
+        "precision_at_wrong": order[:many].mean().item(),
+        "precision_at_half": order[: many // 2].mean().item(),
+    }
+    shown = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in bench.results[-1]["ranking"].items())
+    print(f"{'':<31}ranking: {shown} (of {many})")
+
+
+def by_cleanlab(rows: pl.DataFrame) -> tuple[set[str], np.ndarray, float]:
+    """(rows flagged, belief in each row's own label, seconds)."""
     from cleanlab.filter import find_label_issues
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
@@ -226,7 +249,7 @@ def by_cleanlab(rows: pl.DataFrame) -> tuple[set[str], float]:
     given = (rows["label"].rank("dense") - 1).cast(pl.Int64).to_numpy()
     believed = cross_val_predict(LogisticRegression(C=10, max_iter=500), features, given, cv=5, method="predict_proba")
     issues = find_label_issues(given, believed, n_jobs=1)
-    return set(rows["row_id"].filter(pl.Series(issues))), time.perf_counter() - clock
+    return set(rows["row_id"].filter(pl.Series(issues))), believed[np.arange(len(given)), given], time.perf_counter() - clock
 
 
 # ---- personal data and secrets
