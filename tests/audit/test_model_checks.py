@@ -80,6 +80,16 @@ def test_a_row_about_something_else_is_an_outlier(deliveries: pl.DataFrame, look
     assert found["evidence"].str.contains("the nearest other row: ").all()
 
 
+def test_rows_of_keys_hit_at_random_and_of_markup_are_outliers_though_they_are_like_each_other(deliveries: pl.DataFrame, look: Look):
+    draw = np.random.default_rng(4)
+    strange = ["".join(draw.choice(list("qwertzuiopasdfghjklyxcvbnm "), 60)) for _ in range(3)]
+    strange += ['<tr><td width="9"><img src="/a.gif"></td>' * 2, "if(x[i]!=0&&y[i]>>2){z+=f(x[i],~y);}"]
+    found = found_by("outliers", added(deliveries, strange), look)
+    assert set(found["row_id"]) == {f"n{one}" for one in range(5)}
+    assert found["evidence"].str.ends_with("(letters and signs as in no other row)").any()
+    assert found_by("outliers", deliveries.clone(), look).is_empty()
+
+
 def test_rows_in_two_given_splits_are_counted_by_pair(clean: pl.DataFrame, look: Look):
     text = "the seller sent the wrong phone and then would not answer"
     splits = ["train"] * 150 + ["test"] * 50 + ["train", "test", "validation"]

@@ -3,6 +3,9 @@
 A row's distance is minus the logarithm of the mean cosine with its nearest neighbours among a reference of the sample. Short texts
 lie farther from everything than long ones, so a row is compared with rows of its own length: how many robust deviations (of the
 upper half of the distances) it lies above their median.
+
+Rows of gibberish, markup or code lie close to each other, so the signs themselves are looked at too: how surprising each byte is
+after the one before it, given all rows of the sample.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from tunewright.text.quick import Floats, sample_of
 NEIGHBOURS, REFERENCE = 5, 2_000
 FEWEST = 100
 LENGTHS = 10  # bins of equal size
+SURPRISE_LETTERS, SURPRISE_LEAST = 300, 20  # bytes of a row that are looked at, and that it must have
 LEAST = 1.5  # deviations that are measured, so that the threshold can move
 
 
@@ -34,6 +38,7 @@ class Outliers(Check):
     related: float = Field(
         0.45, gt=0, le=1, description="a row with this mean cosine to its neighbours is no outlier, however far the rest is"
     )
+    signs: float = Field(4, ge=LEAST, description="the same for how unusual its letters and signs are, one after the other")
     most: float = Field(0.02, gt=0, le=1, description="share of the rows shown at most, the farthest first")
     sample: int = Field(SPACE_SAMPLE, ge=1, description="rows looked at, at most")
 
@@ -43,8 +48,8 @@ class Outliers(Check):
             return pl.DataFrame()
         distance, nearest = neighbours(space.vectors, space.rows)
         far = deviations(distance, space.said.str.count_matches(r"\S+").to_numpy())
-        found = np.flatnonzero(far >= LEAST)
-        found = found[np.argsort(-far[found], kind="stable")]
+        odd = unusual_signs(space.said)
+        found = np.flatnonzero((far >= LEAST) | (odd >= LEAST))
         return pl.DataFrame(
             {
                 "row_id": space.rows["row_id"].gather(found),
@@ -52,6 +57,7 @@ class Outliers(Check):
                 "text": space.said.gather(found),
                 "other": space.said.gather(nearest[found]),
                 "far": pl.Series(far[found], dtype=pl.Float64),
+                "odd": pl.Series(odd[found], dtype=pl.Float64),
                 "cosine": pl.Series(np.exp(-distance[found]), dtype=pl.Float64),
             }
         ).with_columns(looked=pl.lit(len(space.rows)))
@@ -59,14 +65,20 @@ class Outliers(Check):
     def decide(self, measures: pl.DataFrame, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         if measures.is_empty():
             return pl.DataFrame()
-        found = measures.filter((pl.col("far") >= self.deviations) & (pl.col("cosine") < self.related))
-        found = found.head(max(1, int(self.most * measures["looked"][0])))
-        near = excerpt("other").str.head(80)
+        away = pl.when(pl.col("cosine") < self.related).then(pl.col("far") / self.deviations).otherwise(0.0)
+        found = measures.with_columns(times=pl.max_horizontal(away, pl.col("odd") / self.signs), signs=pl.col("odd") / self.signs > away)
+        found = (
+            found.filter(pl.col("times") >= 1)
+            .sort("times", descending=True, maintain_order=True)
+            .head(max(1, int(self.most * measures["looked"][0])))
+        )
+        near = pl.format("the nearest other row: {}", excerpt("other").str.head(80))
+        why = pl.when("signs").then(pl.lit("letters and signs as in no other row")).otherwise(near)
         return found.select(
             "row_id",
             "related_row_id",
-            evidence=pl.format("{} (the nearest other row: {})", excerpt(), near),
-            score=1 - 1 / pl.col("far"),
+            evidence=pl.format("{} ({})", excerpt(), why),
+            score=1 - 1 / pl.max_horizontal("far", "odd"),
             suggested_fix=pl.lit("review"),
         )
 
@@ -90,3 +102,17 @@ def deviations(distance: Floats, words: Any) -> Floats:
         middle, upper = np.quantile(distance[part], [0.5, 0.75])
         out[part] = (distance[part] - middle) / max(1.4826 * (upper - middle), 1e-6) if upper > middle else 0.0
     return out
+
+
+def unusual_signs(said: pl.Series) -> Floats:
+    """How many robust deviations the mean surprise of a byte after the byte before it lies above that of texts of about this length."""
+    texts = [text.lower().encode()[:SURPRISE_LETTERS] for text in said]
+    sizes = np.array([len(text) for text in texts])
+    row = np.repeat(np.arange(len(texts)), sizes)
+    signs = np.frombuffer(b"".join(texts), np.uint8).astype(np.int64)
+    inside = row[1:] == row[:-1]
+    pairs, row = (signs[:-1] * 256 + signs[1:])[inside], row[1:][inside]
+    often = np.bincount(pairs, minlength=256 * 256)
+    surprise = np.log(np.repeat(often.reshape(256, 256).sum(axis=1), 256) + 1.0) - np.log(often + 1.0)
+    mean = np.bincount(row, surprise[pairs], len(texts)) / np.maximum(sizes - 1, 1)
+    return np.where(sizes >= SURPRISE_LEAST, deviations(mean, sizes), 0.0)
