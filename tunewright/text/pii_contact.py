@@ -19,7 +19,10 @@ CONNECTED = (  # what stands before the address of somebody's computer; "from" a
     r"|\b(?:from|host|client|visitor|peer|via|addr|address)(?: (?:is|was))?[ :=\[(]{1,3}\0"
 )
 NUMBERED = r"version|release|upgrad|updat|firmware|build|driver|patch|install|kernel|\bbump|\0 (?:to|->|→) \d|\bto \0"
-CALLED = r"\b(?:tel|phone|telefon|telephone|mobile|mobil|cell|handy|fax|whatsapp|call|ring|text|dial)\b"
+CALLED = (
+    r"\b(?:tel|(?:tele)?phone|telefon|mobile|mobil|cell|handy|fax|whatsapp|call|ring|text|dial)"
+    r"(?:\W|\b(?:me|us|him|her|them|at|on|is|was|number|no|nr|under|unter|now|please)\b)*\0"
+)
 FILES = ("png", "jpg", "jpeg", "gif", "html", "htm", "php", "js", "css", "py", "txt", "local", "localdomain", "invalid")
 
 
