@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import polars as pl
 from pydantic import Field
@@ -18,18 +18,21 @@ class ShortAnswers(Check):
     """No answer, or hardly any words where answers usually have many. Each character of a script without spaces is a word."""
 
     needs: ClassVar[tuple[str, ...]] = ("answer",)
+    scope: ClassVar[Literal["row", "all"]] = "all"
     min_words: int = Field(2, ge=1, le=MOST_WORDS, description="answers with fewer words are shown ...")
     usual: int = Field(60, ge=1, description="... when half of the answers have at least this many characters")
 
     def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         few = rows.filter(pl.col("answer").str.len_bytes().fill_null(0) <= MOST_BYTES)
         words = pl.col("answer").str.count_matches(rf"[{UNSPACED}]|[^\s{UNSPACED}]+").fill_null(0)
-        few = few.select("row_id", "text", "answer", words=pl.when(empty(pl.col("answer"))).then(0).otherwise(words))
+        half = rows["answer"].str.len_chars().median()
+        few = few.select(
+            "row_id", "text", "answer", half=pl.lit(half, pl.Float64), words=pl.when(empty(pl.col("answer"))).then(0).otherwise(words)
+        )
         return few.filter(pl.col("words") <= MOST_WORDS)
 
     def decide(self, measures: pl.DataFrame, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
-        half = rows["answer"].str.len_chars().median()
-        short = (pl.col("words") < self.min_words) & (half is not None and float(str(half)) >= self.usual)
+        short = (pl.col("words") < self.min_words) & (pl.col("half") >= self.usual)
         none = pl.col("words") == 0
         said = pl.when(none).then(pl.format("no answer to: {}", excerpt())).otherwise(pl.format("{} to: {}", excerpt("answer"), excerpt()))
         return measures.filter(none | short).select(

@@ -34,8 +34,9 @@ class SplitLeakage(Check):
             return pl.DataFrame()
         place = splits.replace_strict({name: place for place, name in enumerate(names)}, default=None, return_dtype=pl.Int32)
         known = rows.select("row_id", excerpt=excerpt()).with_columns(split=splits, place=place).drop_nulls("place")
+        known = known.with_columns(size=pl.len().over("split"))
         leaks = pl.concat([_same_words(rows, place), self._reaching(rows, place, look)], how="diagonal")
-        later, earlier = known.select("row_id", "split", "excerpt"), known.select(other="row_id", other_split="split")
+        later, earlier = known.select("row_id", "split", "excerpt", "size"), known.select(other="row_id", other_split="split")
         return leaks.join(later, on="row_id", maintain_order="left").join(earlier, on="other", maintain_order="left")
 
     def _reaching(self, rows: pl.DataFrame, place: pl.Series, look: Look) -> pl.DataFrame:
@@ -58,7 +59,7 @@ class SplitLeakage(Check):
         near = measures.filter(pl.col("jaccard") >= self.similarity).with_columns(
             trained=(_order("other_split") == 0) & (_order("split") == 2), exact=pl.col("jaccard") == 1
         )
-        found = pl.concat([_totals(near, rows), _texts(near), _values(measures)], how="diagonal")
+        found = pl.concat([_totals(near), _texts(near), _values(measures)], how="diagonal")
         severity = pl.when("trained").then(pl.lit(self.severity)).otherwise(pl.lit("warning"))
         return found.with_columns(severity=severity).drop("trained")
 
@@ -67,16 +68,15 @@ def _order(column: str) -> pl.Expr:
     return pl.col(column).replace_strict(ORDER, default=3, return_dtype=pl.Int32)
 
 
-def _totals(near: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+def _totals(near: pl.DataFrame) -> pl.DataFrame:
     """One finding for each pair of splits: how much of the later one stands in the earlier one."""
-    sizes = rows.select(split=pl.col("split").cast(pl.String).str.strip_chars().str.to_lowercase()).group_by("split").len("size")
     pairs = near.group_by("other_split", "split", maintain_order=True).agg(
-        rows=pl.len(), exact=pl.col("exact").sum(), trained=pl.col("trained").first()
+        rows=pl.len(), exact=pl.col("exact").sum(), trained=pl.col("trained").first(), size=pl.col("size").first()
     )
     share = pl.col("rows") / pl.col("size")
     said = "{} of the {} rows of {} stand in {} too ({}%): {} word for word, {} nearly"
     nearly = pl.col("rows") - pl.col("exact")
-    return pairs.join(sizes, on="split", maintain_order="left").select(
+    return pairs.select(
         "trained",
         evidence=pl.format(said, "rows", "size", "split", "other_split", (100 * share).round(2), "exact", nearly),
         score=share,
