@@ -265,6 +265,18 @@ def test_a_word_that_leads_on_is_sure_only_where_answers_usually_have_an_end(row
     assert found_in("truncated_answers", ["q"] * 72, look, rows_of, [*sentences(40), *bare, *answers]).is_empty()
 
 
+def test_answers_that_break_off_are_decided_without_the_other_rows(rows_of: Rows, look: Look):
+    rows = (
+        rows_of(["q"] * 31, ["a"] * 31)
+        .drop("label")
+        .with_columns(answer=pl.Series([*sentences(30), "To reset the device you have to hold it down until it is"]))
+    )
+    check = plugins.build("checks", "truncated_answers")
+    measures = check.measure(rows, look)
+    assert check.decide(measures, rows.tail(1), look).equals(check.decide(measures, rows, look))
+    assert len(measures) == 1
+
+
 def test_finished_answers_are_left_alone(rows_of: Rows, look: Look):
     done = [
         "Yes :(",

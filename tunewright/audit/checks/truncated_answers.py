@@ -6,7 +6,7 @@ A missing full stop means something only where answers usually have one: the dat
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import polars as pl
 from pydantic import Field
@@ -36,6 +36,7 @@ class TruncatedAnswers(Check):
     """An answer that breaks off: an open code block, bracket or quote, a last word such as 'the', no end where others have one."""
 
     needs: ClassVar[tuple[str, ...]] = ("answer",)
+    scope: ClassVar[Literal["row", "all"]] = "all"
     usual: float = Field(0.9, ge=0.5, le=1, description="share of answers with an end from which a missing one is mentioned")
 
     def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
@@ -56,13 +57,13 @@ class TruncatedAnswers(Check):
         }
         kind = pl.coalesce([pl.when(where).then(pl.lit(name)).otherwise(None) for name, where in broken.items()])
         found = ends.with_columns(kind=kind).filter(pl.col("kind").is_not_null())
-        return found.select("row_id", "kind", "size", end=pl.col("tail").str.tail(60).str.replace_all(r"\s+", " "))
+        ended = ends.filter(pl.col("size") >= LONG)["ended"].mean()
+        return found.select(
+            "row_id", "kind", "size", ended=pl.lit(ended or 0.0, pl.Float64), end=pl.col("tail").str.tail(60).str.replace_all(r"\s+", " ")
+        )
 
     def decide(self, measures: pl.DataFrame, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
-        long = rows.select(tail=pl.col("answer").str.tail(8).str.strip_chars_end(), size=pl.col("answer").str.len_bytes()).filter(
-            pl.col("size") >= LONG
-        )
-        usual = float(long.select(pl.col("tail").str.contains(ENDED).mean()).item() or 0.0) if len(long) else 0.0
+        usual = measures["ended"][0] if len(measures) else 0.0  # share of the longer answers with an end
         scores = {
             "open_block": 0.95,
             "open_bracket": 0.7,
