@@ -20,7 +20,7 @@ import os
 import platform
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import import_module, metadata
 from pathlib import Path
@@ -28,7 +28,7 @@ from typing import Any
 
 from tunewright import __version__, sources
 from tunewright.core.errors import RunError
-from tunewright.core.executor import executor_for
+from tunewright.core.executor import LocalExecutor, executor_for
 from tunewright.core.files import fingerprint, read_json, sha256_file, write_json, write_text
 from tunewright.core.ledger import Ledger
 from tunewright.core.plugins import build
@@ -55,6 +55,7 @@ STAGES = (
     Stage("release", ("release",)),
 )
 NAMES = [stage.name for stage in STAGES]
+DATA_STAGES = ("audit", "prepare")
 _VERSIONS = ("torch", "transformers", "peft", "polars", "numpy", "scikit-learn")
 
 
@@ -110,6 +111,8 @@ def write_report(run: Run) -> Path:
 def run_stage(stage: Stage, context: Context, again: bool = False) -> dict[str, Any]:
     """Run one stage unless it is done for these inputs; return its completion marker."""
     run, report = context.run, context.report
+    if stage.name not in DATA_STAGES:  # models are trained and judged on this machine
+        context = replace(context, executor=LocalExecutor(report))
     inputs = _inputs(stage, context)
     done = run.done(stage.name)
     if done is not None and done["inputs"] == inputs and not again:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from tunewright.core.executor import LocalExecutor, cores
+from tunewright.core.executor import Executor, LocalExecutor, cores
 from tunewright.core.files import read_parquet, write_parquet
 from tunewright.core.parts import Look
 from tunewright.core.plugins import build
@@ -53,7 +53,7 @@ class Job:
         return self.folder / f"{entrant.name}.parquet"
 
 
-def score_all(job: Job, executor: LocalExecutor) -> dict[str, Predictions]:
+def score_all(job: Job, executor: Executor) -> dict[str, Predictions]:
     """Answers of all entrants, by name; only what is missing is computed, two side by side where there are two cores.
 
     The untuned model goes first and keeps what its lower layers say about each row: candidates that left as many
