@@ -8,8 +8,8 @@ candidates of a partition -> Jaccard of a batch's candidates. Every task reads f
 own under a fixed name in one step, so a task that ran twice, or whose worker died, does no harm. The kernels are those of
 `TextJoin` and so are the pairs, unless `capped` buckets (more than `CROWD` rows with one key) were cut down to some pairs a row.
 
-A task holds one batch's shingles and the frequency table (at most 128 MB), or one partition's entries, or the keys of two
-batches. The caller's process holds 8 bytes a row and 24 a pair of the answer, and decides on these.
+A task holds one batch's shingles and the frequency table (at most 128 MB), or one partition's entries with the sketches of their
+rows (32 bytes each), or the keys of two batches. The caller's process holds 8 bytes a row and 24 a pair of the answer, and decides on these.
 """
 
 from __future__ import annotations
@@ -165,20 +165,28 @@ def deal_batch(item: Item, report: Report) -> None:
 
 
 def find_candidates(item: Item, report: Report) -> int:
-    """Write the pairs of rows that share a key of this partition and have keys enough after it; how many buckets were capped."""
-    from tunewright.text.kernels_pairs import BATCH, stretch_pairs
+    """Write the pairs of rows that share a key of this partition and whose sizes and sketches allow the threshold; how many buckets
+    were capped."""
+    from tunewright.text.kernels_pairs import BATCH, alike, stretch_pairs
 
     plan, partition = item
     entries = np.concatenate([_read(plan.file("entries", partition, batch)) for batch in range(len(plan.batches))])
     entries = entries[np.lexsort((entries[:, 2], entries[:, 0]))]
     hashes, rows = np.ascontiguousarray(entries[:, 0]), entries[:, 1].astype(np.int64)
-    facts = np.column_stack([np.zeros(len(rows)), entries[:, 2], entries[:, 3]]).astype(np.int32)
+    known, place = np.unique(rows, return_inverse=True)
+    sketch = _sketches(plan, known)
+    facts = np.column_stack([place, entries[:, 2], entries[:, 3]]).astype(np.int32)
     begin = np.append(np.flatnonzero(np.diff(hashes, prepend=~hashes[:1]) != 0), len(hashes)).astype(np.int32)
     out, position = np.empty((BATCH + len(rows) + 1, 2), np.int32), np.zeros(4, np.int64)
-    heads, share = np.empty(len(rows) + 1, np.int32), plan.threshold / (1 + plan.threshold)
+    heads, share, apart = (
+        np.empty(len(rows) + 1, np.int32),
+        plan.threshold / (1 + plan.threshold),
+        (1 - plan.threshold) / (1 + plan.threshold),
+    )
     found = [np.empty((0, 2), np.int64)]
     while position[1] < len(rows):
-        pairs = rows[out[: stretch_pairs(hashes, facts, begin, position, share, CROWD, heads, out)]]
+        count = stretch_pairs(hashes, facts, begin, position, share, CROWD, heads, out)
+        pairs = rows[out[: alike(sketch, facts, out, count, apart)]]
         found.append(np.unique(np.sort(pairs, axis=1), axis=0))
     _write_by_batch(plan, "candidates", partition, np.concatenate(found))
     return int(position[3])
@@ -222,6 +230,15 @@ def _wanted(plan: Plan, batch: int) -> Array:
 def _keys(plan: Plan, batch: int) -> tuple[Array, tuple[Array, Array, Array]]:
     shape = _read(plan.file("shape", batch))
     return _read(plan.file("keys", batch)), (np.cumsum(shape[:, 0]) - shape[:, 0], shape, _read(plan.file("sketch", batch)))
+
+
+def _sketches(plan: Plan, rows: Array) -> Array:
+    """The sketches of `rows`, which are in order, from the batches that hold them."""
+    edges = np.searchsorted(rows, plan.offsets)
+    parts = [
+        _read(plan.file("sketch", batch))[rows[edges[batch] : edges[batch + 1]] - plan.offsets[batch]] for batch in range(len(plan.batches))
+    ]
+    return np.concatenate(parts)
 
 
 def _dealt(hashes: Array, wanted: Array, partitions: int) -> Iterator[tuple[int, Array]]:
