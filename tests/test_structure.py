@@ -10,11 +10,10 @@ import pytest
 from tunewright.core import plugins
 
 PACKAGE = Path(__file__).parents[1] / "tunewright"
-RANKS = {"core": 0, "text": 1, "models": 1, "sources": 1}
-RANKS |= dict.fromkeys(("audit", "prepare", "tune", "evaluate", "explain", "release", "report"), 2)
-RANKS |= (
-    {"lifecycle": 3} | dict.fromkeys(("starter", "doctor", "verify", "diff", "prove", "curve"), 4) | {"commands": 5, "cli": 6, "testing": 7}
-)
+RANKS = {"core": 0, "text": 1, "models": 1, "sources": 1, "registry": 1, "traffic": 2}
+RANKS |= dict.fromkeys(("audit", "prepare", "tune", "evaluate", "explain", "release", "report", "serve", "monitor"), 3)
+RANKS |= {"lifecycle": 4} | dict.fromkeys(("starter", "doctor", "verify", "diff", "prove", "curve", "retrain"), 5)
+RANKS |= {"drill": 6, "commands": 7, "cli": 8, "testing": 9}
 
 
 def imports() -> list[tuple[str, str, str]]:

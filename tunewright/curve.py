@@ -25,9 +25,9 @@ from tunewright.core.errors import DataError, RunError
 from tunewright.core.executor import LocalExecutor
 from tunewright.core.files import fingerprint, read_json, read_parquet, sha256_file, write_json, write_parquet
 from tunewright.core.ledger import Ledger
-from tunewright.core.plugins import build
+from tunewright.core.plugins import PartSpec, build
 from tunewright.core.progress import Report
-from tunewright.core.recipe import PartSpec, Recipe
+from tunewright.core.recipe import Recipe
 from tunewright.core.run import Context
 from tunewright.core.score import Floats, Ints, Predictions
 from tunewright.tune.batches import stratified

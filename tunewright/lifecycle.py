@@ -52,7 +52,7 @@ STAGES = (
     Stage("tune", ("tune",)),
     Stage("evaluate", ("evaluate",)),
     Stage("explain", ("explain",)),
-    Stage("release", ("release",)),
+    Stage("release", ("release", "serve", "monitor", "retrain")),
 )
 NAMES = [stage.name for stage in STAGES]
 DATA_STAGES = ("audit", "prepare")

@@ -29,7 +29,10 @@ FOLDERS = {
     "metrics": "tunewright.evaluate.metrics",
     "baselines": "tunewright.evaluate.baselines",
     "explainers": "tunewright.explain.methods",
+    "engines": "tunewright.serve.engines",
+    "signals": "tunewright.monitor.signals",
 }
+PartSpec = str | dict[str, Any]  # how a recipe names a part
 FILE: dict[str, Any] = {"format": "file"}  # json_schema_extra of a setting that names a file, relative to the recipe
 
 

@@ -18,11 +18,10 @@ import yaml
 from pydantic import Field, ValidationError, field_serializer, field_validator, model_validator
 
 from tunewright.core.errors import RecipeError
-from tunewright.core.plugins import FOLDERS, part_problems, with_resolved_files
+from tunewright.core.loop import MonitorSettings, RetrainSettings, ServeSettings
+from tunewright.core.plugins import FOLDERS, PartSpec, part_problems, with_resolved_files
 from tunewright.core.settings import Place, Settings, problems_of, show_place
 from tunewright.core.urls import absolute, masked
-
-PartSpec = str | dict[str, Any]
 
 
 class DataSettings(Settings):
@@ -188,8 +187,13 @@ class Recipe(Settings):
     evaluate: EvaluateSettings = Field(default_factory=lambda: EvaluateSettings.model_validate({}))
     explain: ExplainSettings = Field(default_factory=lambda: ExplainSettings.model_validate({}))
     release: ReleaseSettings = Field(default_factory=lambda: ReleaseSettings.model_validate({}))
+    serve: ServeSettings = Field(default_factory=lambda: ServeSettings.model_validate({}))
+    monitor: MonitorSettings = Field(default_factory=lambda: MonitorSettings.model_validate({}))
+    retrain: RetrainSettings = Field(default_factory=lambda: RetrainSettings.model_validate({}))
 
-    @field_validator("compute", "model", "audit", "prepare", "tune", "evaluate", "explain", "release", mode="before")
+    @field_validator(
+        "compute", "model", "audit", "prepare", "tune", "evaluate", "explain", "release", "serve", "monitor", "retrain", mode="before"
+    )
     @classmethod
     def _bare_section(cls, value: Any) -> Any:
         """`tune:` with nothing after it means the defaults."""
@@ -247,6 +251,8 @@ def _part_specs(values: Mapping[str, Any]) -> list[tuple[str, Place, Any]]:
         ("evaluate", "metrics", "metrics"),
         ("evaluate", "baselines", "baselines"),
         ("explain", "methods", "explainers"),
+        ("serve", "engine", "engines"),
+        ("monitor", "signals", "signals"),
     )
     found: list[tuple[str, Place, Any]] = []
     for section, key, kind in homes:

@@ -18,9 +18,9 @@ import polars as pl
 from tunewright.core.executor import Executor, LocalExecutor, cores
 from tunewright.core.files import read_parquet, write_parquet
 from tunewright.core.parts import Look
-from tunewright.core.plugins import build
+from tunewright.core.plugins import PartSpec, build
 from tunewright.core.progress import Report
-from tunewright.core.recipe import PartSpec, Recipe
+from tunewright.core.recipe import Recipe
 from tunewright.core.score import LabelTask, Predictions
 
 ARRAYS = ("predicted", "uncalibrated", "probabilities", "answer_nll", "answer_tokens")

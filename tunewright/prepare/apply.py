@@ -12,7 +12,7 @@ from tunewright.core import plugins
 from tunewright.core.files import read_parquet
 from tunewright.core.finding import FINDING_SCHEMA
 from tunewright.core.parts import Look, Step, StepResult
-from tunewright.core.recipe import PartSpec
+from tunewright.core.plugins import PartSpec
 from tunewright.core.run import Context
 from tunewright.prepare import changes
 

@@ -22,8 +22,7 @@ import polars as pl
 from tunewright.core.errors import DataError, RecipeError
 from tunewright.core.executor import cores
 from tunewright.core.files import read_json, read_parquet, write_json
-from tunewright.core.plugins import build
-from tunewright.core.recipe import PartSpec
+from tunewright.core.plugins import PartSpec, build
 from tunewright.core.run import Context
 from tunewright.tune.verify import verify_resume
 

@@ -20,9 +20,9 @@ import polars as pl
 import torch
 
 from tunewright.core.files import disk_errors, read_json, write_json, write_parquet
-from tunewright.core.plugins import build
+from tunewright.core.plugins import PartSpec, build
 from tunewright.core.progress import Report
-from tunewright.core.recipe import PartSpec, Recipe
+from tunewright.core.recipe import Recipe
 from tunewright.models.contract import make_contract
 from tunewright.models.load import load_base, quiet
 from tunewright.models.memory import require_memory

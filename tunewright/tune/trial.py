@@ -25,9 +25,9 @@ from tunewright.core.errors import RecipeError
 from tunewright.core.executor import Executor, LocalExecutor, cores
 from tunewright.core.files import read_parquet, write_parquet
 from tunewright.core.parts import Baseline, Look
-from tunewright.core.plugins import build, names
+from tunewright.core.plugins import PartSpec, build, names
 from tunewright.core.progress import Report
-from tunewright.core.recipe import PartSpec, Recipe
+from tunewright.core.recipe import Recipe
 from tunewright.core.score import LabelTask
 from tunewright.core.settings import did_you_mean
 

@@ -18,7 +18,7 @@ from pydantic import Field, field_validator
 from tunewright.core import plugins
 from tunewright.core.errors import DataError
 from tunewright.core.parts import Augmenter, Look, Step, StepResult
-from tunewright.core.recipe import PartSpec
+from tunewright.core.plugins import PartSpec
 from tunewright.core.settings import show_place
 from tunewright.prepare.steps._shared import change, unchanged
 from tunewright.text.repair import empty

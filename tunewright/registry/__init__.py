@@ -1,0 +1,1 @@
+"""Registry: versions of releases, and which of them serves. Files only."""

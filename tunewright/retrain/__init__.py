@@ -1,0 +1,1 @@
+"""Retrain: from new rows to a promoted version."""

@@ -1,0 +1,121 @@
+"""What an engine is: the one interface between the endpoint and whatever computes the answers.
+
+The endpoint (`app.py`, `routes/`) checks requests, keys and limits, routes and logs; an engine (`engines/NAME.py`) turns a
+`Request` into `Piece`s and texts into label scores. An engine answers for several models at once, each by its own name.
+
+    engine = build("engines", {"name": "embedded"})
+    await engine.start(report)
+    await engine.load("reviews@3", Path("registry/reviews/versions/3"))
+    async for piece in engine.generate(Request("reviews@3", messages=({"role": "user", "content": "Hi"},))):
+        print(piece.text, end="")
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from tunewright.core.plugins import Part
+from tunewright.core.progress import Report
+from tunewright.core.score import Floats
+
+Finish = Literal["stop", "length"]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to choose tokens; names and meanings are those of OpenAI's API."""
+
+    max_tokens: int | None = None  # None: as many as the context has room for
+    temperature: float = 1.0  # 0 takes the likeliest token each time
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    logprobs: int | None = None  # number of likeliest alternatives told for each token; None tells nothing
+    schema: Mapping[str, Any] | None = None  # JSON schema that the answer obeys; {} is any JSON object
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """One answer that is wanted from `model`: either `messages` (through the chat template) or a plain `prompt` (text or token ids)."""
+
+    model: str
+    messages: tuple[Mapping[str, Any], ...] | None = None
+    prompt: str | tuple[int, ...] | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+    tools: tuple[Mapping[str, Any], ...] = ()
+    echo: bool = False  # completions only: the prompt's own tokens come first, with their log-probabilities when `logprobs` is set
+
+
+@dataclass(frozen=True)
+class TokenScore:
+    """A token, its natural-log probability (None for a prompt's first token) and its likeliest alternatives."""
+
+    text: str
+    id: int
+    logprob: float | None
+    top: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens of a request; `cached_tokens` of the prompt came from the prefix cache."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The next part of an answer. The last one has `finish` and `usage`."""
+
+    text: str
+    tokens: tuple[TokenScore, ...] = ()
+    finish: Finish | None = None
+    usage: Usage | None = None
+
+
+class EngineError(Exception):
+    """The engine cannot answer: `status` and `code` are what the endpoint tells its caller. A caller's mistake is 4xx."""
+
+    def __init__(self, message: str, status: int = 500, code: str = "engine_error") -> None:
+        super().__init__(message)
+        self.status, self.code = status, code
+
+
+class Engine(Part):
+    """Computes answers for the endpoint. All methods run in one event loop; none blocks it."""
+
+    @abstractmethod
+    async def start(self, report: Report) -> None:
+        """Get ready; raises `TunewrightError` when that is impossible."""
+
+    @abstractmethod
+    async def load(self, name: str, release: Path) -> None:
+        """Serve the release in `release` as `name` from now on, while others go on answering. A base model is given as its own directory."""
+
+    @abstractmethod
+    async def unload(self, name: str) -> None:
+        """Forget `name`, after the answers under way for it have ended."""
+
+    @abstractmethod
+    def generate(self, request: Request) -> AsyncIterator[Piece]:
+        """The answer, piece by piece. Closing the iterator cancels the work. Raises `EngineError`, before the first piece if it can."""
+
+    @abstractmethod
+    async def score(self, model: str, texts: Sequence[str]) -> Floats:
+        """Log-likelihood of each label of the release `model` as the answer to each text: (n, c), labels as in its manifest's `prompt.answers`."""
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """End answers under way and free everything."""
+
+    @abstractmethod
+    def load_now(self) -> dict[str, float]:
+        """Gauges for /metrics: requests_running, requests_waiting, kv_cache_usage, prefix_cache_hit_rate; what an engine does not know is left out."""
