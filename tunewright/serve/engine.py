@@ -64,10 +64,22 @@ class TokenScore:
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens of a request; `cached_tokens` of the prompt came from the prefix cache."""
+    """Tokens of a request; `cached_tokens` of the prompt came from the prefix cache. The log takes the rest, where the engine knows it."""
 
     prompt_tokens: int
     completion_tokens: int
+    cached_tokens: int = 0
+    mean_logprob: float | None = None  # of the answer's tokens, natural log; also when the caller wanted no `logprobs`
+    queue_seconds: float | None = None  # before the engine began with the prompt
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of n texts and the c labels of a release. `prompt_tokens`: of each prompt as the model saw it; `truncated`: its text was cut to fit."""
+
+    log_likelihood: Floats  # (n, c), of each label as the answer; labels as in the manifest's `prompt.answers`
+    prompt_tokens: tuple[int, ...]
+    truncated: tuple[bool, ...]
     cached_tokens: int = 0
 
 
@@ -109,8 +121,8 @@ class Engine(Part):
         """The answer, piece by piece. Closing the iterator cancels the work. Raises `EngineError`, before the first piece if it can."""
 
     @abstractmethod
-    async def score(self, model: str, texts: Sequence[str]) -> Floats:
-        """Log-likelihood of each label of the release `model` as the answer to each text: (n, c), labels as in its manifest's `prompt.answers`."""
+    async def score(self, model: str, texts: Sequence[str]) -> Scores:
+        """Score each label of the release `model` as the answer to each text. Raises `EngineError` (400) when it has no labels."""
 
     @abstractmethod
     async def stop(self) -> None:
