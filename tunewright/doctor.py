@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import platform
 import shutil
 from importlib import metadata
@@ -28,9 +29,13 @@ OPTIONAL = {
     "vault": ("cryptography",),
     "safety": ("profanity_check",),
     "labels": ("snorkel",),
+    "serve": ("fastapi", "uvicorn", "httpx", "sqlalchemy", "alembic", "prometheus_client", "llguidance"),
+    "postgres": ("psycopg",),
+    "monitor": ("apprise", "river"),
+    "mlflow": ("mlflow",),
     "ray": ("ray",),
 }
-_DISTRIBUTIONS = {"sklearn": "scikit-learn", "profanity_check": "alt-profanity-check"}
+_DISTRIBUTIONS = {"sklearn": "scikit-learn", "profanity_check": "alt-profanity-check", "mlflow": "mlflow-skinny"}
 
 
 def examine(recipe: Recipe | None, show_mask: int) -> tuple[dict[str, Any], list[str]]:
@@ -68,11 +73,14 @@ def _import(module: str) -> str:
     """Its version when it really imports; 'resolves' is not 'imports'."""
     if find_spec(module) is None:
         return "missing"
+    logging.disable(logging.INFO)  # some announce their plug-ins
     try:
         importlib.import_module(module)
         return metadata.version(_DISTRIBUTIONS.get(module, module.replace("_", "-")))
     except Exception as error:
         return f"broken: {type(error).__name__}: {error}"
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def _library_line(extra: str, found: dict[str, str]) -> str:
