@@ -1,0 +1,1 @@
+"""One file a version of the schema; the number in its name is the version."""
