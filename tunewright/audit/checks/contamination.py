@@ -1,18 +1,18 @@
 """Rows that hold items of a benchmark: a model tuned on them knows the questions, and its score says nothing.
 
-`against` names files of benchmark items (any format that `data.path` takes; every column with words is read). Three signs:
+`against` names benchmarks (gsm8k, mmlu, ...: `sources.benchmarks` says where their items are looked for on this machine) or files of
+items (any format that `data.path` takes; every column with words is read). Three signs:
 
 * 13 words in a row in common, letter case and punctuation apart, as GPT-3 was cleaned (Brown et al. 2020, arXiv:2005.14165,
   appendix C); an item of 8 to 12 words counts when all of it is there. `share` of an item's 13-grams must stand in the row.
 * nearly the same text (Jaccard of word triples, `near`);
-* about the same said in other words, by word vectors: a warning only, on a sample, and only with the extra `embeddings`.
-
-No benchmark comes with Tunewright.
+* about the same said in other words, by a sentence model: a warning only, on a sample, and only with the extra `embeddings`.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from pathlib import Path
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,31 +22,39 @@ from pydantic import Field
 from tunewright.audit.checks._sample import LONGEST
 from tunewright.audit.checks._shared import excerpt, sampled
 from tunewright.core.errors import EnvironmentProblem
+from tunewright.core.optional import require
 from tunewright.core.parts import Check, Look
-from tunewright.core.recipe import DataSettings
 from tunewright.core.rows import content
 
 GRAM, SHORTEST = 13, 8
 BATCH = 100_000
 FOUND = {"row_id": pl.String, "item": pl.UInt32, "kind": pl.String, "score": pl.Float64}
 PARAPHRASES, ITEMS = 20_000, 5_000  # rows and items that word vectors look at
+VERIFIED, RELATED = 400, 0.4  # pairs that the sentence model looks at, and the cosine of word vectors that they have at least
+LEAST = 0.6  # cosine of sentences that is measured, so that the threshold can move
 Words = npt.NDArray[np.uint64]
 
 
 class Contamination(Check):
-    """Holds an item of a benchmark file. Give the files with `against`; without them nothing is looked for."""
+    """Holds an item of a benchmark. Name benchmarks or files with `against`; without them nothing is looked for."""
 
     severity: ClassVar[str] = "error"
     scope: ClassVar[Literal["row", "all"]] = "all"
     default: ClassVar[bool] = False
     measured_by: ClassVar[tuple[str, ...]] = ("against", "near")
-    against: list[str] = Field([], description="files with the items of benchmarks that the rows must not hold")
+    against: list[str] = Field(
+        [], description="benchmarks that the rows must not hold: names (gsm8k, mmlu, ...), Hugging Face ids, or files of items"
+    )
     share: float = Field(0.5, ge=0, le=1, description="share of an item's 13-grams that must stand in one row")
     near: float = Field(0.5, gt=0, le=1, description="share of common word triples (Jaccard) from which on a row is an item")
-    paraphrase: float = Field(0.85, ge=0.8, le=1, description="cosine of word vectors from which on a row may be an item in other words")
+    paraphrase: float = Field(
+        0.75, ge=LEAST, le=1, description="cosine of sentence vectors from which on a row may be an item in other words"
+    )
 
     def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
-        items = read_items(self.against)
+        from tunewright.sources.benchmarks import items_of
+
+        items = items_of(self.against)
         if items.is_empty() or rows.is_empty():
             return pl.DataFrame()
         texts = content(rows).fill_null("")
@@ -63,6 +71,11 @@ class Contamination(Check):
         )
         every = every.sort("row_id", "item", "kind").with_columns(note=pl.lit(""))
         return pl.concat([every, pl.DataFrame({"note": [note]})], how="diagonal") if note else every
+
+    def reads(self) -> list[Path]:
+        from tunewright.sources.benchmarks import files_of
+
+        return [file for one, files in files_of(self.against).items() for file in files or [Path(one)]]
 
     def decide(self, measures: pl.DataFrame, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         if measures.is_empty():
@@ -90,21 +103,6 @@ class Contamination(Check):
             evidence=pl.format("items in other words were not looked for: {}", "note"), severity=pl.lit("info")
         )
         return pl.concat([lines, notes], how="diagonal")
-
-
-def read_items(paths: list[str]) -> pl.DataFrame:
-    """(said, place) of every text of three words or more in the files, each once."""
-    from tunewright.sources import read_columns
-
-    found = [pl.DataFrame(schema={"said": pl.String, "place": pl.String})]
-    for path in paths:
-        frame = read_columns(DataSettings.model_validate({"path": path})).with_row_index("__record", 1)
-        for name, kind in frame.schema.items():
-            if kind == pl.String:
-                told = pl.format("{}, record {}, column {}", pl.lit(path.rsplit("/", 1)[-1]), "__record", pl.lit(name))
-                texts = frame.select(said=name, place=told).filter(pl.col("said").str.count_matches(r"\S+") >= 3)
-                found.append(texts)
-    return pl.concat(found).unique("said", keep="first", maintain_order=True)
 
 
 def hashed_words(texts: pl.Series) -> tuple[Words, npt.NDArray[np.int64]]:
@@ -165,18 +163,33 @@ def alike(ids: pl.Series, texts: pl.Series, items: pl.Series, near: float) -> pl
 
 
 def paraphrased(rows: pl.DataFrame, items: pl.Series) -> pl.DataFrame:
-    """The item that is nearest in meaning to each row of a sample, where it is near."""
+    """Rows of a sample that may say what an item says. Word vectors name the item nearest to each row, cheaply; a sentence model
+    looks at the `VERIFIED` nearest pairs and gives their score: words alone cannot tell the same subject from the same question."""
     from tunewright.models.static import static_vectors
 
+    require("torch", "train")
     looked = sampled(rows, PARAPHRASES)
-    asked = items.str.head(LONGEST)[:ITEMS]
-    seen: Any = static_vectors([*asked, *content(looked).fill_null("").str.head(LONGEST)])
-    seen = seen - seen.mean(axis=0)
-    common = np.linalg.eigh(seen.T @ seen)[1][:, -1:]
-    seen = seen - (seen @ common) @ common.T
-    seen /= np.maximum(np.linalg.norm(seen, axis=1, keepdims=True), 1e-9)
-    cosines = [seen[start : start + 2_000] @ seen[: len(asked)].T for start in range(len(asked), len(seen), 2_000)]
-    best = np.concatenate([block.argmax(axis=1) for block in cosines])
-    score = np.concatenate([block.max(axis=1) for block in cosines]).astype(np.float64)
-    table = pl.DataFrame({"row_id": looked["row_id"], "item": best.astype(np.uint32), "kind": "meaning", "score": score})
-    return table.filter(pl.col("score") >= 0.8)
+    asked, said = items.str.head(LONGEST)[:ITEMS], content(looked).fill_null("").str.head(LONGEST)
+    seen = _centred(static_vectors([*asked, *said]))
+    blocks = [seen[start : start + 2_000] @ seen[: len(asked)].T for start in range(len(asked), len(seen), 2_000)]
+    item = np.concatenate([block.argmax(axis=1) for block in blocks])
+    near = np.concatenate([block.max(axis=1) for block in blocks])
+    order = np.argsort(-near, kind="stable")[:VERIFIED]
+    places = np.sort(order[near[order] >= RELATED])
+    if not len(places):
+        return pl.DataFrame(schema=FOUND)
+    from tunewright.models.embed import embed
+
+    chosen, known = said.gather(places), np.unique(item[places])
+    sides = embed([*chosen, *asked.gather(known)], remember=False)
+    score = np.einsum("ij,ij->i", sides[: len(places)], sides[len(places) :][np.searchsorted(known, item[places])])
+    table = pl.DataFrame({"row_id": looked["row_id"].gather(places), "item": item[places].astype(np.uint32), "kind": "meaning"})
+    return table.with_columns(score=pl.Series(score.astype(np.float64).clip(0, 1))).filter(pl.col("score") >= LEAST)
+
+
+def _centred(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Unit vectors without what all of the texts have in common."""
+    rest = vectors - vectors.mean(axis=0)
+    common = np.linalg.eigh(rest.T @ rest)[1][:, -1:]
+    rest = rest - (rest @ common) @ common.T
+    return np.asarray(rest / np.maximum(np.linalg.norm(rest, axis=1, keepdims=True), 1e-9), dtype=np.float32)

@@ -32,7 +32,12 @@ class LabelNoise(Check):
     measured_by: ClassVar[tuple[str, ...]] = ("features", "folds", "sample")
     features: Literal["words", "wordllama", "minilm"] = Field("words", description="what the classifier sees; a sentence model is slow")
     folds: int = Field(QUICK_FOLDS, ge=2, description="parts for cross-validation")
-    most: float = Field(0.05, gt=0, le=1, description="share of the rows shown at most, the most doubtful first")
+    most: float = Field(
+        0.05,
+        gt=0,
+        le=1,
+        description="share of the rows shown at most, the most doubtful first: people read them, and each further one is less often wrong",
+    )
     sample: int = Field(QUICK_SAMPLE, ge=1, description="rows looked at, at most; fewer when there are over 40 classes")
 
     def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:

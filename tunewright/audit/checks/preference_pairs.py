@@ -30,7 +30,8 @@ class PreferencePairs(Check):
     def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         sides = rows.select("row_id", "answer", "rejected")
         folded = {name: pl.col(name).str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars() for name in ("answer", "rejected")}
-        begins = {name: pl.col(name).str.head(4).str.to_lowercase() for name in ("answer", "rejected")}
+        starts = {name: pl.col(name).str.strip_chars_start().str.head(60) for name in ("answer", "rejected")}
+        begins = {name: start.str.replace_all(r"\s+", "").str.head(4).str.to_lowercase() for name, start in starts.items()}
         alike = sides.filter(begins["answer"] == begins["rejected"]).with_columns(**folded).filter(pl.col("answer") == pl.col("rejected"))
         found = {
             "empty_side": sides.filter(_blank("answer") | _blank("rejected")).select("row_id"),
