@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from huggingface_hub import ModelCard
 
 from tests.release.winner import LABELS, TEXTS, context_of
 from tunewright.core.errors import RunError
-from tunewright.core.files import read_json, write_json
+from tunewright.core.files import read_json, read_parquet, write_json
+from tunewright.core.recipe import Recipe
 from tunewright.core.run import Context, Run
 from tunewright.models.chat import ChatFormat
 from tunewright.models.load import attach, load_base
 from tunewright.models.score import score_labels
-from tunewright.release import pack, parity, run, verify_parity, verify_tokens
+from tunewright.release import calibration, pack, parity, reference, run, verify_parity, verify_tokens
 from tunewright.testing.tiny import tiny_model
 
 
@@ -184,3 +187,76 @@ def test_the_card_has_front_matter_that_the_hub_reads(released: Context) -> None
 
 def test_probes_take_labels_in_turn_and_leave_out_what_was_cut(released: Context) -> None:
     assert read_json(released.run.path("release", "parity.json"))["texts"] == [TEXTS[place] for place in (1, 2, 0, 4)]
+
+
+def test_the_manifest_leads_back_to_rows_recipe_and_seal(released: Context) -> None:
+    manifest = read_json(released.run.path("release", "manifest.json"))
+    lineage = manifest["lineage"]
+    assert lineage["run"] == str(released.run.directory.resolve())
+    assert lineage["data"]["rows"] == {"read": 3708, "train": 2559, "validation": 549, "test": 556}
+    assert lineage["data"]["sha256"]["test"] == lineage["seal"]["sha256"] == "5e41" * 16
+    assert lineage["seal"]["openings"] == 1
+    assert lineage["stages"]["tune"] == "abc2def012345678"
+    assert len(manifest["fingerprint"]) == 16
+
+
+def test_the_recipe_travels_without_secrets(tmp_path: Path, base_dir: Path, here: None) -> None:
+    context = context_of(tmp_path / "run", base_dir)
+    alerts = {"urls": ["slack://secret2/secret3/${SLACK}", "json://127.0.0.1:9/hook", "mailto://ana:secret4@mail"]}
+    model = context.recipe.model.model_dump()
+    values = {"data": {"path": "reviews.csv"}, "model": model, "monitor": {"alerts": alerts}}
+    recipe = Recipe.check(values | {"serve": {"traffic": {"url": "postgresql://ana:secret1@db/traffic"}}})
+    assert recipe.serve.traffic.url == "postgresql://ana:secret1@db/traffic"
+    run(replace(context, recipe=recipe))
+    written = context.run.path("release", "recipe.json").read_text()
+    assert "secret" not in written
+    told = read_json(context.run.path("release", "recipe.json"))
+    assert told["monitor"]["alerts"]["urls"] == ["slack://***/***/${SLACK}", "json://127.0.0.1:9/hook", "mailto://***:***@mail"]
+    assert told["serve"]["traffic"]["url"] == "postgresql://***:***@db/traffic"
+    assert told["model"]["base"] == str(base_dir)
+
+
+def test_the_reference_holds_the_releases_own_answers(released: Context) -> None:
+    table = read_parquet(released.run.path("release", "reference.parquet"))
+    told = read_json(released.run.path("release", "calibration.json"))
+    assert table["row_id"].to_list() == ["a", "r0", "r1", "r2", "r3", "r4"]
+    assert table.schema["probabilities"] == pl.List(pl.Float64)
+    assert (told["labels"], told["prior"], told["rows"], told["temperature"]) == (LABELS, None, 6, 1.0)
+    assert "too few" in told["note"]
+    kept = table.filter(pl.col("row_id") != "a").sort("row_id")
+    expected = calibration.probabilities(ours(released), told)
+    assert np.array(kept["probabilities"].to_list()) == pytest.approx(expected, abs=1e-4)
+    assert kept["answer"].to_list() == [LABELS[place] for place in expected.argmax(axis=1)]
+    assert kept["confidence"].to_list() == pytest.approx(expected.max(axis=1), abs=1e-4)
+    assert table.filter(pl.col("row_id") == "a")["prompt_tokens"].item() <= 128
+    contract = read_json(released.run.path("release", "tokens.json"))["rows"]
+    assert kept["prompt_tokens"].to_list() == [len(row["ids"]) - sum(row["mask"]) for row in contract]
+
+
+def test_validation_rows_are_answered_once_for_a_model(released: Context, here: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr("tunewright.models.score.score_labels", lambda *_, **__: seen.append(1))
+    winner = attach(load_base(released.recipe.model), released.run.path("tune", "lora"))
+    chat = ChatFormat(winner.tokenizer, None, None, 128, labels=LABELS)
+
+    rows = reference.choose(read_parquet(released.run.path("prepare", "validation.parquet")))
+    assert reference.scores(released.run, winner, chat, rows, released.report).shape == (6, 3)
+    assert seen == []
+
+
+def test_the_chosen_rows_do_not_depend_on_the_others() -> None:
+    rows = pl.DataFrame({"row_id": [f"r{i}" for i in range(1000)], "text": ["x"] * 1000})
+    chosen = set(reference.choose(rows)["row_id"])
+    assert len(chosen) == 400
+    assert chosen == set(reference.choose(rows.sample(fraction=1.0, shuffle=True, seed=3))["row_id"])
+    fewer = set(reference.choose(rows.filter(pl.col("row_id").is_in(list(chosen))), 100)["row_id"])
+    assert fewer == set(reference.choose(rows, 100)["row_id"])
+
+
+def test_parity_keeps_what_the_untuned_model_says(released: Context) -> None:
+    told = read_json(released.run.path("release", "parity.json"))
+    untuned = load_base(released.recipe.model)
+    before = score_labels(untuned, ChatFormat(untuned.tokenizer, None, None, 128, labels=LABELS), told["texts"]).log_likelihood
+    assert np.array(told["base_log_likelihood"]) == pytest.approx(before, abs=1e-6)
+    assert told["largest_difference_from_base"] == pytest.approx(np.abs(before - np.array(told["log_likelihood"])).max())
+    assert told["largest_difference_from_base"] > 0.1

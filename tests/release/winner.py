@@ -63,6 +63,7 @@ def context_of(directory: Path, base_dir: Path, technique: str = "lora", verdict
     names, labels = [f"r{i}" for i in range(5)], [LABELS[i % 3] for i in range(5)]
     rows = pl.DataFrame({"row_id": ["a", *names], "text": ["too long " * 300, *TEXTS], "label": ["negative", *labels]})
     write_parquet(directory / "prepare" / "validation.parquet", rows)
+    write_parquet(directory / "prepare" / "train.parquet", rows)
     shutil.rmtree(directory / "tune" / "lora")
     train(technique, base_dir, directory / "tune" / "lora")
     recipe = Recipe.check(

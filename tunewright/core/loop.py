@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_serializer, model_validator
 
 from tunewright.core.plugins import PartSpec
 from tunewright.core.settings import Settings
+from tunewright.core.urls import masked, masked_service
 
 
 class TrafficSettings(Settings):
@@ -18,6 +19,11 @@ class TrafficSettings(Settings):
         "redacted", description="of prompts and answers: as they are, without personal data, only their hash, or not even that"
     )
     retention_days: float | None = Field(90, gt=0, description="older requests are deleted; null keeps them")
+
+    @field_serializer("url")
+    def _without_secrets(self, url: str) -> str:
+        """What is written to disk, releases included, holds no password; `${NAME}` is kept."""
+        return masked(url)
 
 
 class ServeSettings(Settings):
@@ -41,6 +47,11 @@ class AlertSettings(Settings):
     clear_after: int = Field(2, ge=1, description="windows in a row within it before the alert is over")
     cool_off_minutes: float = Field(60, ge=0, description="an alert that goes on is repeated no more often than this")
     no_data_minutes: float | None = Field(60, gt=0, description="no request for so long is an alert; null switches it off")
+
+    @field_serializer("urls")
+    def _without_secrets(self, urls: list[str]) -> list[str]:
+        """What is written to disk, releases included, holds no password or token; `${NAME}` is kept."""
+        return [masked_service(one) for one in urls]
 
 
 class MonitorSettings(Settings):

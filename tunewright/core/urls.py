@@ -15,6 +15,7 @@ _LOCAL = re.compile(r"(sqlite|duckdb):///(?!/)(.+)", re.DOTALL)
 _MEMORY = re.compile(r"duckdb:(//)?(/?:memory:)?", re.DOTALL)
 _USER = re.compile(r"(?<=://)([^/?#]*)@")
 _SECRET = re.compile(r"(?i)\b(password|passwd|pwd|token|secret|[a-z_]*key)=([^&\s]*)")
+_NO_TOKEN_IN_PATH = {"json", "jsons", "xml", "xmls", "form", "forms", "mailto", "mailtos", "syslog", "dbus"}
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -39,6 +40,14 @@ def masked(path: str) -> str:
         return path
     path = _USER.sub(lambda found: ":".join(_hidden(part) for part in found[1].split(":", 1)) + "@", path)
     return _SECRET.sub(lambda found: f"{found[1]}={_hidden(found[2])}", path)
+
+
+def masked_service(url: str) -> str:
+    """An Apprise URL without literal secrets: most services put them into the path, so of those only the scheme and `${NAME}` stay."""
+    scheme, mark, rest = url.partition("://")
+    if not mark or scheme.lower() in _NO_TOKEN_IN_PATH:
+        return masked(url)
+    return scheme + mark + "/".join(_hidden(part) for part in rest.split("/"))
 
 
 def named(path: str) -> str:

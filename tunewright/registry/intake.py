@@ -19,6 +19,7 @@ from tunewright.core.errors import RunError
 from tunewright.core.files import fingerprint, read_json, sha256_file
 
 MANIFEST, LINEAGE = "manifest.json", "lineage.json"
+DIFFERS = 0.01  # nats by which some label of some probe row must move, or nothing was tuned
 EVIDENCE = ("parity_exports.json",)  # written after the manifest
 
 
@@ -85,6 +86,8 @@ def why_not(release: Path, manifest: Mapping[str, Any], gates: tuple[Mapping[str
         hard.append("its parity was never checked (no parity.json): nobody knows that it answers as the tested model did")
     elif not parity["largest_difference"] <= parity["tolerance"]:
         hard.append(f"plain libraries answer differently: {parity['largest_difference']} nats, at most {parity['tolerance']} allowed")
+    elif parity.get("largest_difference_from_base", 1.0) <= DIFFERS:
+        hard.append(f"it answers like the untuned model (within {parity['largest_difference_from_base']} nats): its adapter may be lost")
     exports = read_json(release / EVIDENCE[0]) if (release / EVIDENCE[0]).is_file() else {}
     hard += [f"parity of {arm['name']}: {arm['text']}" for arm in exports.get("arms", []) if arm["passed"] is False]
     return soft, hard

@@ -4,10 +4,13 @@
     tokenizer   with its chat template
     tokens.json       the token contract, derived again from the packed tokenizer
     parity.json       what a fresh process with nothing but transformers and peft answered     `parity.py`
+    reference.parquet how it answers validation rows, for monitoring     `reference.py`
+    calibration.json  what makes its likelihoods probabilities     `calibration.py`
+    recipe.json       the recipe with every default filled in, secrets masked
     README.md         the model card, verdict first     `card.py`
-    manifest.json     every file with its hash, how to prompt, and whether this may be used at all
+    manifest.json     every file with its hash, how to prompt, lineage, and whether this may be used at all
 
-Everything is written beside `release/` and moved into place whole; a mismatch of tokens or answers leaves nothing there.
+Other formats are made from a release, and compared with it: `export/` and `gate/`. Everything is written beside `release/` and moved into place whole; a mismatch of tokens or answers leaves nothing there.
 A release is always packed, and approved only if the verdict is SHIP.
 """
 
@@ -24,8 +27,10 @@ import polars as pl
 
 from tunewright import __version__
 from tunewright.core.errors import RunError
-from tunewright.core.files import atomic_dir, fingerprint, read_json, read_parquet, sha256_file, write_json, write_text
+from tunewright.core.files import atomic_dir, fingerprint, read_json, read_parquet, sha256_file, write_json, write_parquet, write_text
 from tunewright.core.run import Context, Run
+from tunewright.core.urls import masked
+from tunewright.registry.intake import weights_fingerprint
 
 MARKERS = ("started.json", "done.json")  # of the lifecycle, not of the release
 
@@ -37,10 +42,17 @@ class ReleaseResult:
     directory: Path
     manifest: dict[str, Any]
     parity: dict[str, Any]
+    calibration: dict[str, Any]
 
     def summary(self) -> list[str]:
         size = sum(one["bytes"] for one in self.manifest["files"]) / 1e6
-        return [self.manifest["status"], f"packed in {self.directory} ({size:.1f} MB); {_alike(self.parity)}"]
+        told = self.calibration
+        lines = [self.manifest["status"], f"packed in {self.directory} ({size:.1f} MB); {_alike(self.parity)}"]
+        lines.append(
+            f"probabilities: temperature {told['temperature']:.2f}, calibration error {told['ece_before']:.3f} before and "
+            f"{told['ece_after']:.3f} after ({told['ece_if_perfect']:.3f} were it perfect), on {told['rows']} validation rows"
+        )
+        return lines
 
     def _repr_html_(self) -> str:
         return "".join(f"<p>{escape(line)}</p>" for line in self.summary())
@@ -49,13 +61,14 @@ class ReleaseResult:
 def run(context: Context) -> ReleaseResult:
     """Pack, check tokens, check answers, describe; then move into place. Raises `RunError` when a check fails."""
     from tunewright.models.load import attach, load_base
-    from tunewright.release import card, pack, parity
+    from tunewright.release import card, pack, parity, reference
 
     recipe, run, verdict = context.recipe, context.run, context.run.verdict
     labels: list[str] = read_json(run.path("prepare", "summary.json"))["labels"]
     candidate, final = run.path("tune", verdict["candidate"]), run.path("release")
     base = load_base(recipe.model, context.report)
     winner = attach(base, candidate)
+    validation = read_parquet(run.path("prepare", "validation.parquet"))
     with atomic_dir(final) as beside:
         with context.report.task("packing the winner"):
             kind = pack.weights(winner, candidate, beside)
@@ -63,10 +76,15 @@ def run(context: Context) -> ReleaseResult:
             contract = read_json(candidate / "tokens.json")
             pack.check_contract(contract, beside)
         write_json(beside / "tokens.json", contract)
-        probes = _probes(read_parquet(run.path("prepare", "validation.parquet")), chat, recipe.release.probe_rows)
+        write_json(beside / "recipe.json", recipe.model_dump())
+        probes = _probes(validation, chat, recipe.release.probe_rows)
         with context.report.task("checking answers in a fresh process"):
-            same = parity.check(beside, winner, chat, probes)
+            same = parity.check(beside, winner, chat, probes, base)
         write_json(beside / "parity.json", same)
+        rows = reference.choose(validation)
+        answers, calibration = reference.describe(rows, chat, reference.scores(run, winner, chat, rows, context.report))
+        write_parquet(beside / "reference.parquet", answers)
+        write_json(beside / "calibration.json", calibration)
         manifest = {
             "status": _status(verdict["verdict"]),
             "approved": verdict["verdict"] == "SHIP",
@@ -75,17 +93,38 @@ def run(context: Context) -> ReleaseResult:
             "technique": winner.technique,
             "candidate": verdict["candidate"],
             "base_model": {"name": base.name, "path": str(base.directory), "fingerprint": base.fingerprint},
+            "fingerprint": weights_fingerprint(_files(beside), base.fingerprint if kind == "adapter" else None),
             "prompt": parity.prompt(chat),
             "recipe": fingerprint(recipe.model_dump()),
             "versions": {"tunewright": __version__} | same["versions"],
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "lineage": _lineage(run, recipe.data.path),
         }
-        write_text(beside / "README.md", card.model_card(run, manifest))
+        write_text(beside / "README.md", card.model_card(run, manifest, calibration))
         write_json(beside / "manifest.json", manifest | {"files": _files(beside)})
         for marker in MARKERS:
             if (final / marker).exists():
                 shutil.copy2(final / marker, beside / marker)
-    return ReleaseResult(final, read_json(final / "manifest.json"), same)
+    return ReleaseResult(final, read_json(final / "manifest.json"), same, calibration)
+
+
+def _lineage(run: Run, path: str | list[str]) -> dict[str, Any]:
+    """Back to the rows: what they were read from, the splits by hash, and how often the sealed test was looked at."""
+    seal, counts = read_json(run.path("prepare", "seal.json")), read_json(run.path("prepare", "summary.json"))["counts"]
+    files = {name: run.path("prepare", f"{name}.parquet") for name in ("train", "validation")}
+    splits = {name: sha256_file(file) for name, file in files.items()} | {"test": seal["sha256"]}
+    return {
+        "run": str(run.directory.resolve()),
+        "data": {
+            "path": [masked(one) for one in ([path] if isinstance(path, str) else path)],
+            "fingerprint": fingerprint(splits),
+            "sha256": splits,
+            "rows": {"read": read_json(run.path("audit", "summary.json"))["rows"]}
+            | {name: sum(found.values()) for name, found in counts.items()},
+        },
+        "seal": {"sha256": seal["sha256"], "rows": seal["rows"], "openings": len(seal["openings"])},
+        "stages": {name: done["inputs"] for name in ("audit", "prepare", "tune", "evaluate") if (done := run.done(name))},
+    }
 
 
 def verify_tokens(run: Run) -> str:

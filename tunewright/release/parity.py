@@ -34,9 +34,14 @@ def prompt(chat: ChatFormat) -> dict[str, Any]:
     }
 
 
-def check(directory: Path, winner: LoadedModel, chat: ChatFormat, texts: list[str]) -> dict[str, Any]:
-    """Compare label log-likelihoods of `texts` by `winner` with those of the release in `directory`. Raises `RunError`."""
-    return _compare(score_labels(winner, chat, texts).log_likelihood, ask(directory, prompt(chat), texts), texts)
+def check(directory: Path, winner: LoadedModel, chat: ChatFormat, texts: list[str], base: LoadedModel) -> dict[str, Any]:
+    """Compare label log-likelihoods of `texts` by `winner` with those of the release in `directory`. Raises `RunError`.
+
+    What the untuned `base` says of them is kept beside: whatever is served must be nearer to the release than to it.
+    """
+    ours, untuned = score_labels(winner, chat, texts).log_likelihood, score_labels(base, chat, texts).log_likelihood
+    found = _compare(ours, ask(directory, prompt(chat), texts), texts)
+    return found | {"base_log_likelihood": untuned.tolist(), "largest_difference_from_base": float(np.abs(ours - untuned).max())}
 
 
 def again(directory: Path) -> dict[str, Any]:
