@@ -20,6 +20,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any, Protocol, TypeVar
 
+from tunewright.core.cores import cores as cores
 from tunewright.core.errors import RunError
 from tunewright.core.progress import Report, Task
 from tunewright.core.recipe import ComputeSettings
@@ -27,11 +28,6 @@ from tunewright.core.recipe import ComputeSettings
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "POLARS_MAX_THREADS")
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Executor(Protocol):

@@ -1,4 +1,4 @@
-"""The compiled loops of `neardup` that turn text into shingles. Machine code is cached beside this file; the first call makes it.
+"""The compiled loops of `neardup` that turn text into shingles. They are called through `native`, which keeps their machine code.
 
     b"Great phone, I"  ->  words great | phone, | i  ->  one shingle: 64 bits for the three words in this order
 
@@ -26,13 +26,12 @@ SECOND, THIRD = U(0x9E3779B97F4A7C15), U(0xF1357AEA2E62A9C5)
 TOP_BITS, LOW_BITS = U(0x8080808080808080), U(0x7F7F7F7F7F7F7F7F)
 FIRST_PRINTED, LETTER_A, AFTER_Z = U(0x2121212121212121), U(0x3F3F3F3F3F3F3F3F), U(0x2525252525252525)
 PLACES = U(0x0001020304050607)
-SHORT = 64  # keys that are sorted by counting
-MANTISSA = 16  # frequencies up to 31 are told apart exactly, larger ones by their first five binary digits
+EXPONENT = 127 << 4  # of 1, in the upper bits of a number in single precision
 
 
 def kernel(function: Function) -> Function:
-    """Compile, to run without the interpreter's lock."""
-    return cast(Function, require("numba", "audit").njit(function, cache=True, nogil=True))
+    """Compile, to run without the interpreter's lock. Divisions by zero give infinity, so that no loop can raise."""
+    return cast(Function, require("numba", "audit").njit(function, cache=True, nogil=True, error_model="numpy"))
 
 
 @kernel
@@ -51,13 +50,20 @@ def _lower(block: Any) -> Any:
 
 
 @kernel
+def _eight(blocks: Array, place: int) -> Any:
+    """The eight bytes from byte `place` on."""
+    at, shift = place >> 3, U(8 * (place & 7))
+    return (blocks[at] >> shift) | ((blocks[at + 1] << ONE) << (U(63) - shift))
+
+
+@kernel
 def _row_shingles(text: Array, place: Any, end: int, out: Array, filled: int, same: Array) -> int:
     """Write the row's shingles from out[filled] on; return where they end. `same` becomes the 128-bit hash of its words."""
     low, high = ONE, U(2)
     word, two, one = ZERO, ZERO, ZERO  # of the word being read and of the two before it
     words, inside = 0, False
     while place < end or inside:
-        block = text[place]
+        block = _eight(text, place)
         stops = ~((block | TOP_BITS) - FIRST_PRINTED) & ~block & TOP_BITS  # the top bit of every byte up to 32
         if end - place < 8:
             stops |= TOP_BITS << U(8 * (end - place))
@@ -102,7 +108,7 @@ def _row_shingles(text: Array, place: Any, end: int, out: Array, filled: int, sa
 def shingle_rows(text: Array, ends: Array, odd: Array, odd_rows: Array, odd_ends: Array, out: Array, stops: Array, same: Array) -> None:
     """All rows' shingles, repeats included, into `out`; row r's end at stops[r]. Rows `odd_rows` are read from `odd` instead.
 
-    `text` and `odd` show eight bytes at every byte, so each must go on for seven bytes after its last row.
+    `text` and `odd` are read eight bytes at a time, so each must go on for two blocks after its last row.
     """
     filled, start, odd_start, next_odd = 0, 0, 0, 0
     for row in range(len(ends)):
@@ -117,11 +123,11 @@ def shingle_rows(text: Array, ends: Array, odd: Array, odd_rows: Array, odd_ends
 
 
 @kernel
-def first_with_same(same: Array, real: Array, slots: Array) -> Array:
-    """For each row the first row with the same hash of words; a row without words is only its own. `slots`: 2^k times -1."""
-    first = np.arange(len(same))
+def first_with_same(same: Array, real: Array, slots: Array, first: Array) -> None:
+    """first[r] = the first row with the same hash of words; a row without words is only its own. `slots`: 2^k times -1."""
     last = U(len(slots) - 1)
     for row in range(len(same)):
+        first[row] = row
         if not real[row]:
             continue
         slot = same[row, 0] & last
@@ -130,7 +136,6 @@ def first_with_same(same: Array, real: Array, slots: Array) -> Array:
         if slots[slot] < 0:
             slots[slot] = row
         first[row] = slots[slot]
-    return first
 
 
 @kernel
@@ -147,13 +152,9 @@ def count_shingles(shingles: Array, stops: Array, wanted: Array, table: Array) -
 
 
 @kernel
-def _rarity(frequency: int) -> Any:
-    """A frequency in eight bits; a larger one never gets a smaller number."""
-    octave = 0
-    while frequency >= 2 * MANTISSA:
-        frequency >>= 1
-        octave += 1
-    return U(MANTISSA * octave + frequency)
+def _rarity(frequency: Any) -> Any:
+    """A frequency in eight bits: its binary exponent and four digits more, so up to 31 exactly. A larger one never gets a smaller number."""
+    return U((np.float32(frequency).view(np.int32) >> 19) - EXPONENT)
 
 
 @kernel
@@ -173,65 +174,72 @@ def _sort_long(values: Array, count: int) -> None:
 
 
 @kernel
-def _sorted_distinct(values: Array, count: int, ranks: Array, out: Array) -> int:
-    """Write the first `count` values to `out` in order, each once; return how many there are.
+def _sorted_distinct(values: Array, count: int, upper: Array, ranks: Array, out: Array, filled: int) -> int:
+    """Write the first `count` values to out[filled] and on, in order and each once; return where they end.
 
-    In a short row each value's place is the number of smaller ones: count^2 comparisons, eight at a time and without
-    branches. They add up to 0 + 1 + ... when no two values are equal; that is nearly every row.
+    In a short row each value's place is the number of smaller ones: count^2 comparisons of upper halves, eight at a time and without
+    branches. They add up to 0 + 1 + ... when no two halves are equal; that is nearly every row.
     """
     if count <= len(ranks):
-        ranks[:count] = 0
+        for place in range(count):
+            upper[place] = values[place] >> U(32)
+            ranks[place] = 0
         total = 0
         for one in range(count):
             for other in range(count):
-                ranks[other] += values[other] > values[one]
+                ranks[other] += upper[other] > upper[one]
         for place in range(count):
-            out[ranks[place]] = values[place]
+            out[filled + np.int64(ranks[place])] = values[place]
             total += ranks[place]
         if 2 * total == count * (count - 1):
-            return count
+            return filled + count
     _sort_long(values, count)
-    distinct = 0
     for place in range(count):
         if place == 0 or values[place] != values[place - 1]:
-            out[distinct] = values[place]
-            distinct += 1
-    return distinct
+            out[filled] = values[place]
+            filled += 1
+    return filled
 
 
 @kernel
-def rank_shingles(shingles: Array, stops: Array, wanted: Array, table: Array, shape: Array, sketch: Array) -> int:
-    """Rewrite `shingles` in place as the distinct shared ones of each row, rarest first; return how many are left.
+def rank_shingles(
+    shingles: Array,
+    stops: Array,
+    wanted: Array,
+    table: Array,
+    shape: Array,
+    sketch: Array,
+    own: Array,
+    upper: Array,
+    ranks: Array,
+    end: Array,
+) -> None:
+    """Rewrite `shingles` in place as the distinct shared ones of each row, rarest first; end[0] = how many are left.
 
     A shingle of one row only is nobody else's: it counts for the row's size and is not kept. A kept one is a key: its
     frequency (8 bits) before the upper 56 bits of its hash. The 8 lost bits make no pair wrong in practice: two rows of m
     words share a key by chance with a probability below m^2 / 2^56, that is 10^-14 for short rows.
     shape[r] = (kept shingles, distinct shingles); sketch[r] (256 bits) has a bit flipped for each distinct shingle.
+    `own` has room for the longest row's shingles and one more, `upper` and `ranks` are scratch for a short row's.
     """
     last = U(len(table) - 1)
-    rarity = np.empty(65536, np.uint64)
-    for frequency in range(65536):
-        rarity[frequency] = _rarity(frequency) << U(56)
-    own, ranks = np.empty(64, np.uint64), np.empty(SHORT, np.int64)
     begin, filled = 0, 0
     for row in range(len(stops)):
-        end = stops[row]
+        stop = stops[row]
         shared = 0
-        if len(own) <= end - begin:
-            own = np.empty(2 * (end - begin), np.uint64)
         if wanted[row]:
-            for place in range(begin, end):
+            for place in range(begin, stop):
                 shingle = shingles[place]
                 frequency = table[shingle & last]
-                own[shared] = rarity[frequency] | (shingle >> U(8))
+                own[shared] = (_rarity(frequency) << U(56)) | (shingle >> U(8))
                 shared += frequency > 1
                 sketch[row, (shingle >> U(14)) & U(3)] ^= U(frequency <= 1) << ((shingle >> U(8)) & U(63))
-            alone = end - begin - shared
-            kept = shingles[filled : filled + _sorted_distinct(own, shared, ranks, shingles[filled:])]
-            for key in kept:
+            kept = filled
+            filled = _sorted_distinct(own, shared, upper, ranks, shingles, filled)
+            for place in range(kept, filled):
+                key = shingles[place]
                 sketch[row, (key >> U(6)) & U(3)] ^= ONE << (key & U(63))
             # A key that repeats in the row has been counted twice there, so it is among the kept.
-            shape[row, 0], shape[row, 1] = len(kept), len(kept) + alone
-            filled += len(kept)
-        begin = end
-    return filled
+            shape[row, 0], shape[row, 1] = filled - kept, filled - kept + (stop - begin - shared)
+        begin = stop
+    end[0] = filled

@@ -1,6 +1,6 @@
 """The compiled loops of `neardup` for rows in crowds, where all pairs would be too many: they are visited in order.
 
-Also the greedy choice, and the spanning links, from pairs that are known.
+They need memory as they go, so numba itself runs them, not `native`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tunewright.text.kernels import U, kernel
-from tunewright.text.kernels_pairs import Held, common_keys, entry_hash, grown, ones, prefix_length
+from tunewright.text.kernels_pairs import Held, common_keys, entry_hash, ones, prefix_length, root
 from tunewright.text.neardup import KEEP, LINKS, TABLE
 
 Array = npt.NDArray[Any]
@@ -20,11 +20,10 @@ PLENTY = 64  # near rows among which the nearest is looked for once a table is f
 
 
 @kernel
-def _root(parent: Array, row: int) -> int:
-    while parent[row] != row:
-        parent[row] = parent[parent[row]]
-        row = parent[row]
-    return row
+def grown(values: Array) -> Array:
+    larger = np.empty(2 * len(values), values.dtype)
+    larger[: len(values)] = values
+    return larger
 
 
 @kernel
@@ -94,10 +93,10 @@ def _after_own_set(parent: Array, index: int, bucket: Array, postings: Array, he
     """Where to start in a bucket: after the head's set, when the row is of that set already."""
     head, stop = bucket[0], bucket[1]
     if stop > head:
-        root = _root(parent, head_row)
-        while bucket[2] < stop and _root(parent, postings[bucket[2], 0]) == root:
+        ahead = root(parent, head_row)
+        while bucket[2] < stop and root(parent, postings[bucket[2], 0]) == ahead:
             bucket[2] += 1
-        if _root(parent, index) == root:
+        if root(parent, index) == ahead:
             head = bucket[2]
     return head
 
@@ -136,7 +135,7 @@ def join_rows(mode: int, threshold: float, held: Held, room: Array, postings: Ar
                 if seen[other] == index or group[other] != group[index]:
                     continue
                 seen[other] = index
-                if mode == LINKS and _root(parent, other) == _root(parent, index):
+                if mode == LINKS and root(parent, other) == root(parent, index):
                     continue
                 both = size + shape[other, 1]
                 other_end = start[other] + shape[other, 0]
@@ -147,7 +146,7 @@ def join_rows(mode: int, threshold: float, held: Held, room: Array, postings: Ar
                 if mode == TABLE and found + len(rows) - index > limit and found - before >= PLENTY:
                     break
                 if mode == LINKS:
-                    parent[_root(parent, index)] = _root(parent, other)
+                    parent[root(parent, index)] = root(parent, other)
                 nearer = jaccard > best_jaccard or (jaccard == best_jaccard and other < best)
                 if nearer or mode != KEEP:
                     if found == len(left):
@@ -168,32 +167,3 @@ def join_rows(mode: int, threshold: float, held: Held, room: Array, postings: Ar
                 posting[0], posting[1], posting[2] = index, size, visits[entry, 1]
                 bucket[1] += 1
     return left[:found], right[:found], nearness[:found], cut
-
-
-@kernel
-def keep_greedily(rows: int, left: Array, right: Array, jaccard: Array) -> Any:
-    """(kept row, similarity) nearest to each row that goes, itself otherwise; pairs are ordered by `right`, left < right."""
-    partner, nearness = np.arange(rows), np.ones(rows)
-    place = 0
-    while place < len(right):
-        row, best, best_jaccard = right[place], -1, -1.0
-        while place < len(right) and right[place] == row:
-            other = left[place]
-            if partner[other] == other and (jaccard[place] > best_jaccard or (jaccard[place] == best_jaccard and other < best)):
-                best, best_jaccard = other, jaccard[place]
-            place += 1
-        if best >= 0:
-            partner[row], nearness[row] = best, best_jaccard
-    return partner, nearness
-
-
-@kernel
-def spanning(rows: int, left: Array, right: Array) -> Array:
-    """Which of the pairs to keep so that they link the same rows into the same sets, with no pair to spare."""
-    parent = np.arange(rows)
-    useful = np.zeros(len(left), np.bool_)
-    for place in range(len(left)):
-        one, other = _root(parent, left[place]), _root(parent, right[place])
-        useful[place] = one != other
-        parent[other] = one
-    return useful

@@ -1,7 +1,8 @@
 """The compiled loops of `neardup` that find all pairs at once, a stretch of the prefix entries that fits the cache at a time.
 
 An entry is a key of a row's prefix: (hash of key and group, row, its distinct shingles, how many of its keys come from there on).
-Entries are first dealt out to stretches by their hash, so each random access that follows stays within one stretch.
+Entries are first dealt out to stretches by their hash, so each random access that follows stays within one stretch; the 32 bits
+of the hash that come after those are kept. Two keys that share them by chance cost one comparison.
 """
 
 from __future__ import annotations
@@ -12,22 +13,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tunewright.text.kernels import SECOND, THIRD, U, kernel
+from tunewright.text.kernels import ONE, SECOND, THIRD, ZERO, U, kernel
+from tunewright.text.neardup import BATCH
 
 Array = npt.NDArray[Any]
 # Keys of all rows end to end; and, for each row to join: where its keys begin, (keys, distinct shingles), sketch, group, number.
 Held = tuple[Array, Array, Array, Array, Array, Array]
-Entries = tuple[Array, Array]  # hashes, (row, distinct shingles, keys from there on)
+HASH, ROW, SIZE, REST = 0, 1, 2, 3  # the columns of entries
 
-BATCH = 4096
 CHAIN = 16
-
-
-@kernel
-def grown(values: Array) -> Array:
-    larger = np.empty(2 * len(values), values.dtype)
-    larger[: len(values)] = values
-    return larger
 
 
 @kernel
@@ -51,87 +45,101 @@ def entry_hash(key: Any, group: Any) -> Any:
 
 
 @kernel
-def count_entries(threshold: float, held: Held, counts: Array) -> None:
+def count_entries(threshold: float, keys: Array, start: Array, shape: Array, group: Array, counts: Array) -> None:
     """counts[s] = entries of stretch s, by the upper bits of their hash."""
-    keys, start, shape, _, group, _ = held
-    shift = U(64) - U(math.log2(len(counts)))
+    shift = U(63) - bits_of(len(counts))
     for row in range(len(start)):
         for place in range(start[row], start[row] + prefix_length(shape[row, 0], shape[row, 1], threshold)):
-            counts[entry_hash(keys[place], group[row]) >> shift] += 1
+            counts[(entry_hash(keys[place], group[row]) >> ONE) >> shift] += 1
 
 
 @kernel
-def deal_entries(threshold: float, held: Held, stop: Array, entries: Entries) -> None:
-    """Write each entry to the next place of its stretch; `stop` are the stretches' beginnings before and their ends after."""
-    keys, start, shape, _, group, _ = held
-    hashes, facts = entries
-    shift = U(64) - U(math.log2(len(stop)))
+def deal_entries(
+    threshold: float, keys: Array, start: Array, shape: Array, group: Array, stop: Array, entries: Array, hashes: Array
+) -> None:
+    """Write each entry to the next place of its stretch; `stop` are the stretches' beginnings before and their ends after.
+
+    The whole hashes are written to `hashes`, unless that is empty.
+    """
+    bits = bits_of(len(stop))
     for row in range(len(start)):
         shared, size = shape[row, 0], shape[row, 1]
         for place in range(prefix_length(shared, size, threshold)):
             hashed = entry_hash(keys[start[row] + place], group[row])
-            at = stop[hashed >> shift]
-            hashes[at] = hashed
-            facts[at, 0], facts[at, 1], facts[at, 2] = row, size, shared - place
-            stop[hashed >> shift] = at + 1
+            stretch = (hashed >> ONE) >> (U(63) - bits)
+            at = stop[stretch]
+            if len(hashes):
+                hashes[at] = hashed
+            entries[at, HASH], entries[at, ROW] = (hashed << bits) >> U(32), row
+            entries[at, SIZE], entries[at, REST] = size, shared - place
+            stop[stretch] = at + 1
 
 
 @kernel
-def sort_into_buckets(entries: Entries, shift: Any, begin: Array, hashes: Array, facts: Array) -> None:
-    """Copy a stretch's entries to (hashes, facts) in the order of buckets, and within a bucket of rows. Bucket b starts at begin[b]."""
-    given, given_facts = entries
-    last = U(len(begin) - 2)
+def bits_of(count: int) -> Any:
+    """The bits that number `count` things, a power of two."""
+    bits = ZERO
+    while (ONE << bits) < U(count):
+        bits += ONE
+    return bits
+
+
+@kernel
+def sort_into_buckets(given: Array, start: int, end: int, begin: Array, entries: Array) -> None:
+    """Copy given[start:end] to `entries` in the order of buckets, and within a bucket of rows. Bucket b starts at begin[b]."""
+    shift = U(32) - bits_of(len(begin) - 1)
     begin[:] = 0
-    for hashed in given:
-        begin[((hashed >> shift) & last) + U(1)] += 1
+    for place in range(start, end):
+        begin[(U(given[place, HASH]) >> shift) + ONE] += 1
     for b in range(1, len(begin)):
         begin[b] += begin[b - 1]
-    for place in range(len(given) - 1, -1, -1):
-        b = ((given[place] >> shift) & last) + U(1)
+    for place in range(end - 1, start - 1, -1):
+        b = (U(given[place, HASH]) >> shift) + ONE
         begin[b] -= 1
         at = begin[b]
-        hashes[at] = given[place]
-        facts[at, 0], facts[at, 1], facts[at, 2] = given_facts[place, 0], given_facts[place, 1], given_facts[place, 2]
+        for column in range(4):
+            entries[at, column] = given[place, column]
     for b in range(len(begin) - 1):
         begin[b] = begin[b + 1]
-    begin[-1] = len(given)
+    begin[-1] = end - start
 
 
 @kernel
-def bucket_pairs(hashes: Array, facts: Array, heads: Array, later: int, share: float, out: Array, count: int) -> int:
-    """Write (head, later) for those of the entries `heads` that can make a pair with entry `later`.
+def bucket_pairs(entries: Array, heads: Array, begin: int, end: int, later: int, share: float, out: Array, count: int) -> int:
+    """Write (head, later) for those of the entries heads[begin:end] that can make a pair with entry `later`.
 
     The key must be the same, and enough keys must come from there on in both rows: a pair with enough common keys has one
     of them before that point in both (the prefix filter for that pair's own sizes). No branches: most entries fail.
     """
-    hashed, size, rest = hashes[later], facts[later, 1], facts[later, 2]
-    for head in heads:
+    hashed, size, rest = entries[later, HASH], np.int64(entries[later, SIZE]), np.int64(entries[later, REST])
+    for place in range(begin, end):
+        head = heads[place]
         out[count, 0], out[count, 1] = head, later
-        enough = min(rest, facts[head, 2]) >= share * (facts[head, 1] + size) - 1e-9
-        count += enough & (hashes[head] == hashed)
+        enough = min(rest, np.int64(entries[head, REST])) >= share * (np.int64(entries[head, SIZE]) + size) - 1e-9
+        count += enough & (entries[head, HASH] == hashed)
     return count
 
 
 @kernel
-def stretch_pairs(hashes: Array, facts: Array, begin: Array, position: Array, share: float, crowd: int, heads: Array, out: Array) -> int:
-    """Write pairs of entries of one stretch to `out` until there are `BATCH`; `position`: (bucket, entry, heads) to go on with.
+def stretch_pairs(entries: Array, length: int, begin: Array, position: Array, share: float, crowd: int, heads: Array, out: Array) -> int:
+    """Write pairs of the `length` entries of one stretch to `out` until there are `BATCH`; `position`: (bucket, entry, heads) to go on with.
 
     Within a bucket rows come by size. The smaller row of a pair must have the key among those that would do for a partner
     of its own size: only such entries become heads. From `crowd` heads on, a row is compared with the first `CHAIN` and
     the last `CHAIN` of them only, and position[3] counts the bucket.
     """
-    bucket, later, count_heads, _ = position
+    bucket, later, count_heads = position[0], position[1], position[2]
     count = 0
-    while later < len(hashes) and count < BATCH:
+    while later < length and count < BATCH:
         while begin[bucket + 1] <= later:
             bucket, count_heads = bucket + 1, 0
         if count_heads < crowd:
-            count = bucket_pairs(hashes, facts, heads[:count_heads], later, share, out, count)
+            count = bucket_pairs(entries, heads, 0, count_heads, later, share, out, count)
         else:
-            count = bucket_pairs(hashes, facts, heads[:CHAIN], later, share, out, count)
-            count = bucket_pairs(hashes, facts, heads[count_heads - CHAIN : count_heads], later, share, out, count)
+            count = bucket_pairs(entries, heads, 0, CHAIN, later, share, out, count)
+            count = bucket_pairs(entries, heads, count_heads - CHAIN, count_heads, later, share, out, count)
         heads[count_heads] = later
-        more = facts[later, 2] >= 2.0 * share * facts[later, 1] - 1e-9
+        more = entries[later, REST] >= 2.0 * share * entries[later, SIZE] - 1e-9
         position[3] += more and count_heads + 1 == crowd
         count_heads += more
         later += 1
@@ -140,17 +148,17 @@ def stretch_pairs(hashes: Array, facts: Array, begin: Array, position: Array, sh
 
 
 @kernel
-def alike(sketch: Array, facts: Array, pairs: Array, count: int, apart: float) -> int:
+def alike(sketch: Array, entries: Array, pairs: Array, count: int, apart: float) -> int:
     """Keep the pairs whose sketches differ in few enough bits; rows differ in at least as many shingles (Sandes et al. 2017)."""
-    left = 0
+    left: Any = 0
     for place in range(count):
         one, other = pairs[place, 0], pairs[place, 1]
-        row, near = facts[one, 0], facts[other, 0]
+        row, near = entries[one, ROW], entries[other, ROW]
         bits = U(0)
         for word in range(4):
             bits += ones(sketch[row, word] ^ sketch[near, word])
         pairs[left, 0], pairs[left, 1] = one, other
-        left += np.int64(bits) <= apart * (facts[one, 1] + facts[other, 1]) + 1e-9
+        left += np.int64(bits) <= apart * (np.int64(entries[one, SIZE]) + np.int64(entries[other, SIZE])) + 1e-9
     return left
 
 
@@ -169,40 +177,46 @@ def common_keys(keys: Array, left: int, left_end: int, other_keys: Array, right:
 
 
 @kernel
-def stretch_bits(stop: Array) -> Any:
-    """(entries of the widest stretch, bits that number its buckets)."""
-    widest = stop[0]
-    for stretch in range(1, len(stop)):
-        widest = max(widest, stop[stretch] - stop[stretch - 1])
-    return widest, max(1, math.ceil(math.log2(widest + 1)))
+def all_pairs(
+    threshold: float,
+    keys: Array,
+    start: Array,
+    shape: Array,
+    sketch: Array,
+    group: Array,
+    entries: Array,
+    stop: Array,
+    begin: Array,
+    sorted_: Array,
+    heads: Array,
+    pairs: Array,
+    lately: Array,
+    position: Array,
+    state: Array,
+    found: Array,
+    nearness: Array,
+) -> None:
+    """found[n] = (row, row) and nearness[n] = J of every pair, some more than once: in another bucket that both are in.
 
-
-@kernel
-def all_pairs(threshold: float, held: Held, entries: Entries, stop: Array, limit: int) -> Any:
-    """(row, row, J) of every pair, some more than once: in another bucket that both are in. Rows must come by size.
-
-    A pair that was compared lately is passed over. Gives up when there are more than `limit` pairs, or twice as many
-    comparisons; the last value says whether it did.
+    Rows must come by size, and `stop` ends the stretches of `entries`. A pair that was compared lately is passed over. Returns
+    when it is done or when there is no room for another batch of pairs; called again it goes on. `state`: (stretch, pairs found,
+    comparisons, most pairs); there are too many when the pairs are more than that or the comparisons more than twice that.
     """
-    keys, start, shape, sketch, group, rows = held
     share, apart = threshold / (1.0 + threshold), (1.0 - threshold) / (1.0 + threshold)
-    left, right, nearness, found, merges = np.empty(64, np.int64), np.empty(64, np.int64), np.empty(64), 0, 0
-    widest, bits = stretch_bits(stop)
-    shift = U(64) - U(math.log2(len(stop))) - U(bits)
-    begin, heads = np.empty((1 << bits) + 1, np.int32), np.empty(widest + 1, np.int32)
-    hashes, facts = np.empty(widest, np.uint64), np.empty((widest, 3), np.int32)
-    pairs, position = np.empty((BATCH + widest + 1, 2), np.int32), np.zeros(4, np.int64)
-    lately = np.zeros(1 << 16, np.uint64)
-    for stretch in range(len(stop)):
-        from_, to = stop[stretch - 1] if stretch else 0, stop[stretch]
-        sort_into_buckets((entries[0][from_:to], entries[1][from_:to]), shift, begin, hashes, facts)
-        position[:] = 0
-        while position[1] < to - from_ and found <= limit and merges // 2 <= limit:
-            count = stretch_pairs(hashes[: to - from_], facts, begin, position, share, len(hashes) + 1, heads, pairs)
-            count = alike(sketch, facts, pairs, count, apart)
-            merges += count
+    limit = state[3]
+    while state[0] < len(stop) and state[1] <= limit and state[2] // 2 <= limit:
+        from_ = stop[state[0] - 1] if state[0] else 0
+        length = stop[state[0]] - from_
+        if position[1] == 0:
+            sort_into_buckets(entries, from_, from_ + length, begin, sorted_)
+        while position[1] < length and state[1] <= limit and state[2] // 2 <= limit:
+            if len(found) - state[1] < len(pairs):
+                return
+            count = stretch_pairs(sorted_, length, begin, position, share, len(heads) + 1, heads, pairs)
+            count = alike(sketch, sorted_, pairs, count, apart)
+            state[2] += count
             for place in range(count):
-                one, other = facts[pairs[place, 0], 0], facts[pairs[place, 1], 0]
+                one, other = np.int64(sorted_[pairs[place, 0], ROW]), np.int64(sorted_[pairs[place, 1], ROW])
                 both = shape[one, 1] + shape[other, 1]
                 ends = start[one] + shape[one, 0], start[other] + shape[other, 0]
                 pair = (U(one) << U(32)) | U(other)
@@ -213,11 +227,47 @@ def all_pairs(threshold: float, held: Held, entries: Entries, stop: Array, limit
                 jaccard = common / (both - common)
                 if common < 0 or jaccard < threshold or group[one] != group[other]:
                     continue
-                if found == len(left):
-                    left, right, nearness = grown(left), grown(right), grown(nearness)
-                left[found], right[found], nearness[found] = rows[one], rows[other], jaccard
-                found += 1
-    return left[:found], right[:found], nearness[:found], found > limit or merges // 2 > limit
+                found[state[1], 0], found[state[1], 1], nearness[state[1]] = one, other, jaccard
+                state[1] += 1
+        if position[1] >= length:
+            position[:] = 0
+            state[0] += 1
+
+
+@kernel
+def keep_greedily(left: Array, right: Array, jaccard: Array, partner: Array, nearness: Array) -> None:
+    """(kept row, similarity) nearest to each row that goes; pairs are ordered by `right`, left < right.
+
+    Before, `partner` names each row itself and `nearness` is 1; so they stay for the rows that are kept.
+    """
+    place = 0
+    while place < len(right):
+        row, best, best_jaccard = right[place], -1, -1.0
+        while place < len(right) and right[place] == row:
+            other = left[place]
+            if partner[other] == other and (jaccard[place] > best_jaccard or (jaccard[place] == best_jaccard and other < best)):
+                best, best_jaccard = other, jaccard[place]
+            place += 1
+        if best >= 0:
+            partner[row], nearness[row] = best, best_jaccard
+
+
+@kernel
+def root(parent: Array, row: int) -> int:
+    """The row that stands for the set of `row`."""
+    while parent[row] != row:
+        parent[row] = parent[parent[row]]
+        row = parent[row]
+    return row
+
+
+@kernel
+def spanning(left: Array, right: Array, parent: Array, useful: Array) -> None:
+    """Which of the pairs to keep so that they link the same rows into the same sets; `parent` names each row itself before."""
+    for place in range(len(left)):
+        one, other = root(parent, left[place]), root(parent, right[place])
+        useful[place] = one != other
+        parent[other] = one
 
 
 @kernel

@@ -27,7 +27,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tunewright.core.executor import cores
+from tunewright.core.cores import cores
+from tunewright.text.native import run
 from tunewright.text.repair import UNSPACED
 
 Array = npt.NDArray[Any]
@@ -36,6 +37,8 @@ ALL, LINKS, KEEP, TABLE = 0, 1, 2, 3  # what the join looks for: every pair, eno
 CHUNK_BYTES = 1 << 24
 MAX_SLOTS = 1 << 26
 PER_ROW = 16
+SHORT = 64  # shingles of a row that are sorted by counting
+BATCH = 4096  # pairs that are looked for at a time
 STRETCH = 1 << 15  # entries that are joined at a time: they fit the cache of one core
 Found = tuple[Array, Array, Array, int]  # earlier row, later row, jaccard; rows that found a table full
 PAIR_SCHEMA = pl.Schema({"left": pl.UInt32, "right": pl.UInt32, "jaccard": pl.Float64})
@@ -61,19 +64,18 @@ class TextJoin:
     """
 
     def __init__(self, texts: pl.Series) -> None:
-        from tunewright.text.kernels import count_shingles, first_with_same
-
         texts = texts.cast(pl.String).fill_null("")
         with ThreadPoolExecutor(min(cores(), 4)) as pool:
             parts = list(pool.map(lambda cut: shingled(texts[slice(*cut)]), _chunks(texts.str.len_bytes())))
             real = np.concatenate([np.diff(part.stops, prepend=0) > 0 for part in parts])
-            same = np.concatenate([part.same for part in parts])
-            self.first = first_with_same(same, real, np.full(power_of_two(2 * len(texts)), -1, np.int64))
+            self.first = np.empty(len(texts), np.int64)
+            slots = np.full(power_of_two(2 * len(texts)), -1, np.int64)
+            run("first_with_same", np.concatenate([part.same for part in parts]), real, slots, self.first)
             self._real, alone = real, real & (self.first == np.arange(len(texts)))
             table = np.zeros(min(MAX_SLOTS, power_of_two(2 * sum(len(part.shingles) for part in parts))), np.uint16)
             wanted = np.split(alone, np.cumsum([len(part.stops) for part in parts])[:-1])
             for part, rows in zip(parts, wanted, strict=True):
-                count_shingles(part.shingles, part.stops, rows, table)
+                run("count_shingles", part.shingles, part.stops, rows, table)
             ranks = list(pool.map(lambda part, rows: ranked(part, rows, table), parts, wanted))
         self._keys, self._shape, self._sketch = (np.concatenate(one) for one in zip(*ranks, strict=True))
         self._start = np.cumsum(self._shape[:, 0]) - self._shape[:, 0]
@@ -128,8 +130,6 @@ class TextJoin:
 
     def _join(self, mode: int, threshold: float, groups: pl.Series | None, first: Array, per_row: int | None = None) -> Found:
         """The pairs that `mode` wants: picked from all pairs, or, when these are too many, found by visiting rows in order."""
-        from tunewright.text.kernels_join import keep_greedily, spanning
-
         if not 0 < threshold <= 1:
             raise ValueError(f"threshold must be above 0 and at most 1, but got {threshold}")
         rows = np.flatnonzero(self._real & (first == np.arange(len(first))))
@@ -141,11 +141,12 @@ class TextJoin:
         if crowded:
             return _in_order(mode, threshold, held, limit)
         if mode == KEEP:
-            partner, nearness = keep_greedily(len(first), *found)
+            partner, nearness = _kept(len(first), *found)
             gone = np.flatnonzero(partner != np.arange(len(first)))
             return partner[gone], gone, nearness[gone], 0
         if mode == LINKS:
-            useful = spanning(len(first), *found[:2])
+            useful = np.empty(len(found[0]), np.bool_)
+            run("spanning", *found[:2], np.arange(len(first)), useful)
             return found[0][useful], found[1][useful], found[2][useful], 0
         return *found, 0
 
@@ -168,14 +169,12 @@ class NearPairs:
 
     def keep(self, threshold: float, groups: pl.Series | None = None) -> pl.DataFrame:
         """Rows to drop as in `TextJoin.keep`, without another join."""
-        from tunewright.text.kernels_join import keep_greedily
-
         pairs, first = self._from(threshold), self.first
         if groups is not None:
             first = first_of_group(first, groups)
             pairs = _spread(pairs, self.first, first, _codes(groups))
-        columns = (pairs[name].to_numpy() for name in ("left", "right", "jaccard"))
-        return _dropped(first, *keep_greedily(len(first), *columns))
+        columns = (pairs[name].cast(kind).to_numpy() for name, kind in (("left", pl.Int64), ("right", pl.Int64), ("jaccard", pl.Float64)))
+        return _dropped(first, *_kept(len(first), *columns))
 
     def components(self, threshold: float) -> npt.NDArray[np.int64]:
         """A set number for each row as in `TextJoin.components`."""
@@ -199,47 +198,58 @@ class Shingled:
 
 
 def shingled(texts: pl.Series) -> Shingled:
-    """Cut rows into shingles, straight from their Arrow buffer; only rows with non-ASCII text pass through Python."""
-    from tunewright.text.kernels import shingle_rows
-
-    text, ends = _buffer(texts)
+    """Cut rows into shingles, straight from their bytes; only rows with non-ASCII text pass through Python."""
     places = (texts.str.len_bytes() != texts.str.len_chars()).arg_true()
     # One call for all rows: a line break joins them, which none has inside after this replacement and no later step makes or removes.
     lines = texts.gather(places).str.replace_all("\n", " ", literal=True).str.replace_all("\r", " ", literal=True)
     folded = re.sub(OTHER_SPACE, " ", _one_form("\n".join(lines.to_list())))
-    odd, odd_ends = _buffer(pl.Series(folded.split("\n") if len(places) else [], dtype=pl.String))
+    odd = pl.Series(folded.split("\n") if len(places) else [], dtype=pl.String)
     # A row has at most half as many words as bytes; memory that is never written to is never used.
-    room = np.empty(len(text) // 2 + len(odd) // 2 + 2 * len(texts) + 2, np.uint64)
+    room = np.empty((_bytes(texts) + _bytes(odd)) // 2 + 2 * len(texts) + 2, np.uint64)
     stops, same = np.empty(len(texts), np.int64), np.empty((len(texts), 2), np.uint64)
-    shingle_rows(text, ends, odd, places.to_numpy().astype(np.int64), odd_ends, room, stops, same)
+    run("shingle_rows", *_blocks(texts), _blocks(odd)[0], places.to_numpy().astype(np.int64), _blocks(odd)[1], room, stops, same)
     return Shingled(room[: stops[-1] if len(stops) else 0], stops, same)
 
 
 def ranked(part: Shingled, rows: Array, table: Array) -> tuple[Array, Array, Array]:
     """(keys, shape, sketch) of `kernels.rank_shingles` for those of the stretch's rows that are True in `rows`."""
-    from tunewright.text.kernels import rank_shingles
+    shape, sketch, end = np.zeros((len(rows), 2), np.int64), np.zeros((len(rows), 4), np.uint64), np.zeros(1, np.int64)
+    own = np.empty(1 + np.diff(part.stops, prepend=0).max(initial=0), np.uint64), *np.empty((2, SHORT), np.uint32)
+    run("rank_shingles", part.shingles, part.stops, rows, table, shape, sketch, *own, end)
+    return part.shingles[: end[0]], shape, sketch
 
-    shape, sketch = np.zeros((len(rows), 2), np.int64), np.zeros((len(rows), 4), np.uint64)
-    return part.shingles[: rank_shingles(part.shingles, part.stops, rows, table, shape, sketch)], shape, sketch
+
+def _kept(rows: int, left: Array, right: Array, jaccard: Array) -> tuple[Array, Array]:
+    """(kept row, similarity) nearest to each row that goes, itself and 1 otherwise."""
+    partner, nearness = np.arange(rows), np.ones(rows)
+    run("keep_greedily", left, right, jaccard, partner, nearness)
+    return partner, nearness
 
 
 def _all_pairs(threshold: float, held: Any, limit: int) -> tuple[tuple[Array, Array, Array], bool]:
     """((earlier row, later row, jaccard) by later row, False), or whether there are more than `limit` pairs."""
-    from tunewright.text.kernels_pairs import all_pairs, count_entries, deal_entries
-
     by_size = np.argsort(held[2][:, 1], kind="stable")
-    held = (held[0], *(one[by_size] for one in held[1:]))
-    counts = np.zeros(power_of_two(int(held[2][:, 0].sum()) // STRETCH), np.int64)
-    count_entries(threshold, held, counts)
-    stop = np.cumsum(counts) - counts
-    entries = np.empty(counts.sum(), np.uint64), np.empty((counts.sum(), 3), np.int32)
-    deal_entries(threshold, held, stop, entries)
-    one, other, jaccard, crowded = all_pairs(threshold, held, entries, stop, limit)
+    keys, (start, shape, sketch, group, rows) = held[0], (one[by_size] for one in held[1:])
+    counts = np.zeros(power_of_two(int(shape[:, 0].sum()) // STRETCH), np.int64)
+    run("count_entries", threshold, keys, start, shape, group, counts)
+    stop, widest = np.cumsum(counts) - counts, int(counts.max())
+    entries = np.empty((counts.sum(), 4), np.uint32)
+    run("deal_entries", threshold, keys, start, shape, group, stop, entries, np.empty(0, np.uint64))
+    buckets = np.empty(power_of_two(widest + 1) + 1, np.int32), np.empty((widest, 4), np.uint32), np.empty(widest + 1, np.int32)
+    pairs, lately = np.empty((BATCH + widest + 1, 2), np.int32), np.zeros(1 << 16, np.uint64)
+    position, state = np.zeros(4, np.int64), np.array([0, 0, 0, limit])
+    found, nearness = np.empty((2 * len(pairs), 2), np.int64), np.empty(2 * len(pairs))
+    held = (keys, start, shape, sketch, group, entries, stop, *buckets, pairs, lately, position, state)
+    while True:
+        run("all_pairs", threshold, *held, found, nearness)
+        crowded = state[1] > limit or state[2] // 2 > limit
+        if crowded or state[0] == len(stop):
+            break
+        found, nearness = (np.concatenate([one, np.empty_like(one)]) for one in (found, nearness))
+    one, other = rows[found[: 0 if crowded else state[1]]].T
     left, right = np.minimum(one, other), np.maximum(one, other)
-    if crowded:
-        return (left[:0], right[:0], jaccard[:0]), True
     _, order = np.unique((right << 32) | left, return_index=True)
-    return (left[order], right[order], jaccard[order]), False
+    return (left[order], right[order], nearness[order]), crowded
 
 
 def _in_order(mode: int, threshold: float, held: Any, limit: int) -> Found:
@@ -309,11 +319,13 @@ def _chunks(sizes: pl.Series) -> list[tuple[int, int]]:
     return list(pairwise(edges))
 
 
-def _buffer(texts: pl.Series) -> tuple[Array, Array]:
-    """The bytes of all rows end to end, shown as the eight bytes from each byte on, and where each row ends."""
-    padded = pl.concat([texts, pl.Series([" " * 8], dtype=pl.String)]).rechunk()
-    arrow = padded.to_arrow(compat_level=pl.CompatLevel.oldest())
-    ends = np.frombuffer(arrow.buffers()[1], np.int64)[: len(padded)] if arrow.offset == 0 else None
-    assert ends is not None
-    text = np.ndarray(int(ends[-1]) + 1, np.uint64, arrow.buffers()[2], strides=(1,))
-    return text, ends[1:]
+def _bytes(texts: pl.Series) -> int:
+    return int(texts.str.len_bytes().sum())
+
+
+def _blocks(texts: pl.Series) -> tuple[Array, Array]:
+    """The bytes of all rows end to end, eight to a number and two numbers to spare, and where each row ends."""
+    padded = pl.concat([texts, pl.Series([" " * (23 - _bytes(texts) % 8)], dtype=pl.String)])
+    text = padded.cast(pl.Binary).cast(pl.List(pl.UInt8)).explode(empty_as_null=False).to_numpy()
+    blocks = np.require(text[: len(text) // 8 * 8].view(np.uint64), requirements="A")
+    return blocks, np.cumsum(texts.str.len_bytes().to_numpy(), dtype=np.int64)

@@ -25,7 +25,8 @@ import polars as pl
 from tunewright.core.errors import DataError
 from tunewright.core.files import atomic_path
 from tunewright.core.progress import Report
-from tunewright.text.neardup import PAIR_SCHEMA, Array, NearPairs, Shingled, power_of_two, ranked, shingled
+from tunewright.text.native import run
+from tunewright.text.neardup import BATCH, PAIR_SCHEMA, Array, NearPairs, Shingled, power_of_two, ranked, shingled
 
 MAX_SLOTS = 1 << 26
 CROWD = 2000
@@ -124,11 +125,9 @@ def find_copies(item: Item, report: Report) -> None:
 
 def count_batch(item: Item, report: Report) -> None:
     """Write how often each shingle occurs in a batch's rows, copies left out."""
-    from tunewright.text.kernels import count_shingles
-
     plan, batch = item
     table = np.zeros(plan.slots, np.uint16)
-    count_shingles(_read(plan.file("shingles", batch)), _read(plan.file("stops", batch)), _wanted(plan, batch), table)
+    run("count_shingles", _read(plan.file("shingles", batch)), _read(plan.file("stops", batch)), _wanted(plan, batch), table)
     _write(plan.file("counts", batch), table)
 
 
@@ -145,38 +144,35 @@ def sum_counts(item: Item, report: Report) -> None:
 
 def deal_batch(item: Item, report: Report) -> None:
     """Write a batch's keys, and its prefix entries to the partition that each belongs to by its hash."""
-    from tunewright.text.kernels_pairs import count_entries, deal_entries
-
     plan, batch = item
     table = np.concatenate([_read(plan.file("frequency", partition)) for partition in range(plan.partitions)])
     part = Shingled(np.array(_read(plan.file("shingles", batch))), _read(plan.file("stops", batch)), np.empty((0, 2), np.uint64))
     keys, shape, sketch = ranked(part, _wanted(plan, batch), table)
     for name, values in (("keys", keys), ("shape", shape), ("sketch", sketch)):
         _write(plan.file(name, batch), values)
-    start, rows = np.cumsum(shape[:, 0]) - shape[:, 0], np.arange(len(shape))
-    held = (keys, start, shape, sketch, np.zeros(len(shape), np.uint64), rows)
-    counts = np.zeros(2, np.int64)
-    count_entries(plan.threshold, held, counts)
-    hashes, facts = np.empty(counts.sum(), np.uint64), np.empty((counts.sum(), 3), np.int32)
-    deal_entries(plan.threshold, held, np.cumsum(counts) - counts, (hashes, facts))
+    held = (plan.threshold, keys, np.cumsum(shape[:, 0]) - shape[:, 0], shape, np.zeros(len(shape), np.uint64))
+    counts = np.zeros(1, np.int64)
+    run("count_entries", *held, counts)
+    hashes, entries = np.empty(counts[0], np.uint64), np.empty((counts[0], 4), np.uint32)
+    run("deal_entries", *held, np.zeros(1, np.int64), entries, hashes)
     for partition, places in _dealt(hashes, np.ones(len(hashes), np.bool_), plan.partitions):
-        columns = hashes[places], facts[places, 0] + np.int64(plan.offsets[batch]), facts[places, 1], facts[places, 2]
+        columns = hashes[places], entries[places, 1] + np.uint64(plan.offsets[batch]), entries[places, 2], entries[places, 3]
         _write(plan.file("entries", partition, batch), np.column_stack([one.astype(np.uint64) for one in columns]))
 
 
 def find_candidates(item: Item, report: Report) -> int:
     """Write the pairs of rows that share a key of this partition and whose sizes and sketches allow the threshold; how many buckets
     were capped."""
-    from tunewright.text.kernels_pairs import BATCH, alike, stretch_pairs
+    from tunewright.text.kernels_pairs import alike, stretch_pairs
 
     plan, partition = item
     entries = np.concatenate([_read(plan.file("entries", partition, batch)) for batch in range(len(plan.batches))])
-    entries = entries[np.lexsort((entries[:, 2], entries[:, 0]))]
-    hashes, rows = np.ascontiguousarray(entries[:, 0]), entries[:, 1].astype(np.int64)
+    entries = entries[np.lexsort((entries[:, 2], entries[:, 0]))]  # those of one key together, its shortest rows first
+    rows = entries[:, 1].astype(np.int64)
     known, place = np.unique(rows, return_inverse=True)
     sketch = _sketches(plan, known)
-    facts = np.column_stack([place, entries[:, 2], entries[:, 3]]).astype(np.int32)
-    begin = np.append(np.flatnonzero(np.diff(hashes, prepend=~hashes[:1]) != 0), len(hashes)).astype(np.int32)
+    facts = np.column_stack([np.zeros_like(place), place, entries[:, 2], entries[:, 3]]).astype(np.uint32)
+    begin = np.append(np.flatnonzero(np.diff(entries[:, 0], prepend=~entries[:1, 0]) != 0), len(rows)).astype(np.int32)
     out, position = np.empty((BATCH + len(rows) + 1, 2), np.int32), np.zeros(4, np.int64)
     heads, share, apart = (
         np.empty(len(rows) + 1, np.int32),
@@ -185,7 +181,7 @@ def find_candidates(item: Item, report: Report) -> int:
     )
     found = [np.empty((0, 2), np.int64)]
     while position[1] < len(rows):
-        count = stretch_pairs(hashes, facts, begin, position, share, CROWD, heads, out)
+        count = stretch_pairs(facts, len(facts), begin, position, share, CROWD, heads, out)
         pairs = rows[out[: alike(sketch, facts, out, count, apart)]]
         found.append(np.unique(np.sort(pairs, axis=1), axis=0))
     _write_by_batch(plan, "candidates", partition, np.concatenate(found))
