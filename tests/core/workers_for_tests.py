@@ -5,8 +5,13 @@ import signal
 import time
 from pathlib import Path
 
+import polars as pl
+from pydantic import Field
+
 from tunewright.core.errors import DataError
+from tunewright.core.parts import Check, Look
 from tunewright.core.progress import Report
+from tunewright.text.partitioned import Item, measure_candidates
 
 
 def double(item: int, report: Report) -> tuple[int, int, str]:
@@ -44,3 +49,26 @@ def die_the_first_time(item: Path, report: Report) -> str:
 
 def fail_at_once(item: int, report: Report) -> int:
     raise DataError("rule, value, place")
+
+
+def die_once(grave: Path) -> None:
+    """End this process as if the machine had: the first one that comes here."""
+    if not grave.exists():
+        grave.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Mortal(Check):
+    """Finds nothing; its first worker dies."""
+
+    grave: str = Field("", description="the file that says that it did")
+
+    def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
+        die_once(Path(self.grave))
+        return pl.DataFrame()
+
+
+def measure_after_dying(item: Item, report: Report) -> None:
+    """Verifies candidates; the first worker that is asked to dies."""
+    die_once(item[0].directory.parent / "grave")
+    measure_candidates(item, report)
