@@ -34,6 +34,7 @@ COMMANDS = (
     "label",
     "prove-data",
     "learning-curve",
+    "traffic",
 )
 
 

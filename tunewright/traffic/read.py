@@ -70,8 +70,8 @@ def exchanges(
     if ids is None:
         found = frame(engine, query)
     else:
-        parts = [frame(engine, query.where(table.c.id.in_(part))) for part in _parts(ids)]
-        found = pl.concat(parts) if parts else frame(engine, query.where(sa.false()))
+        pieces = [frame(engine, query.where(table.c.id.in_(part))) for part in parts(ids)]
+        found = pl.concat(pieces) if pieces else frame(engine, query.where(sa.false()))
     return found.reverse() if newest_first else found
 
 
@@ -101,8 +101,8 @@ def said(
         query = query.where(*chosen.where())
     if ids is None:
         return frame(engine, query)
-    parts = [frame(engine, query.where(table.c.request_id.in_(part))) for part in _parts(ids)]
-    return pl.concat(parts) if parts else frame(engine, query.where(sa.false()))
+    pieces = [frame(engine, query.where(table.c.request_id.in_(part))) for part in parts(ids)]
+    return pl.concat(pieces) if pieces else frame(engine, query.where(sa.false()))
 
 
 def labelled(
@@ -158,7 +158,8 @@ def as_list(names: str | Sequence[str]) -> list[str]:
     return [names] if isinstance(names, str) else list(names)
 
 
-def _parts(ids: Sequence[str]) -> Iterator[list[str]]:
+def parts(ids: Sequence[str]) -> Iterator[list[str]]:
+    """`ids` without repeats, as many at a time as one query takes."""
     distinct = sorted(set(ids))
     for start in range(0, len(distinct), IDS_AT_ONCE):
         yield distinct[start : start + IDS_AT_ONCE]

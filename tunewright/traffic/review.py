@@ -109,13 +109,17 @@ def add(engine: sa.Engine, words: Sequence[Feedback], keeper: Keeper | None = No
     for row in rows:
         if row["sampled"] == "volunteered" and row["kind"] in read.ANSWERS:
             row["sampled"] = drawn.get(row["request_id"], "volunteered")
-    return insert_rows(engine, [("feedback", row) for row in rows])
+    marks, known = {row["mark"]: row for row in rows}, 0
+    for part in read.parts(list(marks)):
+        query = sa.select(schema.feedback.c.mark).where(schema.feedback.c.mark.in_(part))
+        known += len(read.frame(engine, query))
+    insert_rows(engine, [("feedback", row) for row in marks.values()])
+    return len(marks) - known
 
 
 def _samples(engine: sa.Engine, ids: Sequence[str]) -> dict[str, str]:
     table, found = schema.reviews.c, {}
-    distinct = sorted(set(ids))
-    for start in range(0, len(distinct), read.IDS_AT_ONCE):
-        query = sa.select(table.request_id, table.sampled).where(table.request_id.in_(distinct[start : start + read.IDS_AT_ONCE]))
+    for part in read.parts(ids):
+        query = sa.select(table.request_id, table.sampled).where(table.request_id.in_(part))
         found.update(dict(read.frame(engine, query).iter_rows()))
     return found

@@ -17,6 +17,7 @@ from uuid import uuid4
 import orjson
 from filelock import FileLock, Timeout
 
+from tunewright.core.files import append_jsonl
 from tunewright.traffic.keep import Row, plain
 
 Batch = list[tuple[str, Row]]  # (table, row)
@@ -87,9 +88,8 @@ class Spill:
 
 def append(path: Path, rows: Sequence[tuple[str, Row]], why: str) -> None:
     """Keep rows that the database refuses, with its reason, for somebody to look at."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "ab", buffering=0) as stream:
-        stream.write(b"".join(orjson.dumps({"table": table, "why": why, "row": plain(row)}, default=str) + b"\n" for table, row in rows))
+    for table, row in rows:
+        append_jsonl(path, {"table": table, "why": why, "row": plain(row)})
 
 
 def _claim(path: Path) -> FileLock | None:

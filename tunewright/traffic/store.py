@@ -124,6 +124,11 @@ class TrafficStore:
         query = sa.select(sa.func.count()).select_from(schema.requests)
         return int(self._scalar(query.where(*Filter(versions, sides=sides, since=since, until=until).where())) or 0)
 
+    def count_of(self, ids: Sequence[str]) -> int:
+        """How many of these requests are in the store."""
+        with self.place.errors():
+            return len(read.exchanges(self.engine, Filter(), ids, columns=["id", "time"]))
+
     def latest_time(self, *, versions: Names = None, sides: Names = None) -> datetime | None:
         """When the newest request came."""
         query = sa.select(schema.requests.c.time).where(*Filter(versions, sides=sides).where())

@@ -251,18 +251,14 @@ class TrafficWriter:
             log.error("traffic: %d rows dropped so far: neither the database nor the disk takes them fast enough", self._counts.dropped)
 
 
-def insert_rows(engine: sa.Engine, batch: Batch) -> int:
-    """Insert rows in one transaction; rows that are there already are left alone. Returns how many are new."""
-    if not batch:
-        return 0
+def insert_rows(engine: sa.Engine, batch: Batch) -> None:
+    """Insert rows in one transaction; rows that are there already are left alone."""
     insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
-    added = 0
     with engine.begin() as connection:
         for name in ("requests", "feedback"):
             rows = [row for table, row in batch if table == name]
             if rows:
-                added += max(0, connection.execute(insert(schema.metadata.tables[name]).on_conflict_do_nothing(), rows).rowcount)
-    return added
+                connection.execute(insert(schema.metadata.tables[name]).on_conflict_do_nothing(), rows)
 
 
 def spill_folder(place: Place, base: Path) -> Path:
