@@ -19,7 +19,7 @@ from tunewright.core.score import Floats, Ints
 from tunewright.models.chat import ChatFormat
 from tunewright.models.frozen import LowerStates
 from tunewright.models.load import LoadedModel
-from tunewright.models.tree import answer_log_probs, pack, prefix_states
+from tunewright.models.tree import PrefixStates, answer_log_probs, pack, prefix_states
 
 BATCH_TOKENS = 1536  # row tokens in one pass; more is no faster on a processor
 
@@ -54,8 +54,10 @@ def score_labels(
     *,
     task: Task | None = None,
     lower: LowerStates | None = None,
+    prefix: PrefixStates | None = None,
 ) -> LabelScores:
-    """Score `labels` (those of `fmt` by default) for each text. `loaded` is a LoadedModel or the model itself."""
+    """Score `labels` (those of `fmt` by default) for each text. `loaded` is a LoadedModel or the model itself; `prefix` is what
+    `prefix_states` said of it and of `fmt.prefix`, for callers that ask again and again."""
     model = loaded.model if isinstance(loaded, LoadedModel) else loaded
     names = list(fmt.labels if labels is None else labels)
     answers = [fmt.answer(label) for label in names]
@@ -63,14 +65,14 @@ def score_labels(
     label_nll, whole_nll = np.zeros((2, len(texts), len(names)))
     training = model.training
     model.eval()
-    prefix = prefix_states(model, encoded.prefix, lower)
+    prefix = prefix_states(model, encoded.prefix, lower) if prefix is None else prefix
     for rows in batches([len(body) + sum(map(len, answers)) for body in encoded.bodies], BATCH_TOKENS):
         tree = pack(encoded.prefix, [encoded.bodies[row] for row in rows], [answers] * len(rows))
         nll = -answer_log_probs(model, tree, lower=lower, prefix=prefix).double()
         sums = torch.zeros(2, len(rows) * len(names), dtype=torch.float64)
         sums[0].index_add_(0, tree.branch, nll)
         sums[1].index_add_(0, tree.branch, nll * ~tree.last)
-        whole_nll[rows], label_nll[rows] = sums.view(2, len(rows), len(names)).numpy()
+        whole_nll[rows], label_nll[rows] = sums.view(2, len(rows), len(names)).cpu().numpy()
         if task is not None:
             task.advance(len(rows))
     model.train(training)
