@@ -35,6 +35,8 @@ COMMANDS = (
     "prove-data",
     "learning-curve",
     "traffic",
+    "serve",
+    "keys",
 )
 
 

@@ -14,8 +14,8 @@ from scipy import stats
 from tunewright.core.plugins import build
 from tunewright.explain import choose
 from tunewright.explain.faithfulness import deletion_curve, t_interval
-from tunewright.explain.methods.occlusion import log_odds, split_words
-from tunewright.explain.reasons import bare, deciding_words, sentence
+from tunewright.explain.reasons import deciding_words
+from tunewright.models.occlusion import bare, log_odds, sentence, split_words
 
 LABELS = ["ham", "spam", "other"]
 

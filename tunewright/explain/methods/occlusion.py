@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,8 @@ from pydantic import Field
 from tunewright.core.parts import Explainer
 from tunewright.core.score import Floats
 from tunewright.explain.faithfulness import deletion_curve
-from tunewright.explain.reasons import deciding_words, sentence
+from tunewright.explain.reasons import deciding_words
+from tunewright.models.occlusion import log_odds, sentence, split_words, without
 
 Score = Callable[[list[str]], Floats]
 
@@ -48,29 +48,6 @@ class Occlusion(Explainer):
             self.random_orders,
         )
         return {"labels": labels, "rows": explained, "words": deciding_words(explained), "faithfulness": curve}
-
-
-def split_words(text: str, most: int) -> list[str]:
-    """The words of `text`, or `most` groups of neighbouring words where there are more."""
-    words = text.split()
-    cuts = np.linspace(0, len(words), min(most, len(words)) + 1).astype(int)
-    return [" ".join(words[start:stop]) for start, stop in pairwise(cuts)]
-
-
-def without(units: list[list[str]], asked: Sequence[tuple[int, Sequence[int]]]) -> list[str]:
-    """For each (row, places): that row's text without the words at `places`."""
-    return [" ".join(word for place, word in enumerate(units[row]) if place not in places) for row, places in asked]
-
-
-def log_odds(likelihood: Floats, answers: Any) -> Floats:
-    """log p / (1 - p) of label `answers[i]` among the c labels of row i; `likelihood` is (n, c), unnormalised, c >= 2."""
-    own = np.arange(len(likelihood)), answers
-    others = likelihood.astype(np.float64, copy=True)
-    others[own] = -np.inf
-    top = others.max(axis=1, keepdims=True)
-    rest = top[:, 0] + np.log(np.exp(others - top).sum(axis=1))
-    odds: Floats = likelihood[own] - rest
-    return odds
 
 
 def _row(line: dict[str, Any], answer: str, odds: float, words: list[str], weights: list[float]) -> dict[str, Any]:

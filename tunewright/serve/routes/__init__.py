@@ -1,1 +1,1 @@
-"""Routes: one file a group of paths."""
+"""The HTTP API, one file an endpoint. Each opens a `Call`, reads a body, routes, answers."""
