@@ -12,7 +12,6 @@ itself holds for each replica: its queue, the rate of a key, and its metrics, wh
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -26,7 +25,9 @@ from tunewright.core.errors import RecipeError, RunError
 from tunewright.core.executor import THREAD_VARIABLES
 from tunewright.core.optional import require
 from tunewright.core.settings import problems_of, show_place
+from tunewright.registry import root
 from tunewright.serve.app import create_app
+from tunewright.serve.keys import KeyFile
 from tunewright.serve.logs import LOG, set_up
 from tunewright.serve.service import Service, Setup
 
@@ -73,16 +74,26 @@ def application(args: Mapping[str, Any]) -> Any:
         graceful_shutdown_wait_loop_s=0.5,
         health_check_period_s=5,
         health_check_timeout_s=30,
+        logging_config={"log_level": "WARNING", "enable_access_log": False},  # the app has a line for each request
     )
     return deployment(serve.ingress()(Endpoint)).bind(setup, settings.metrics_host, settings.metrics_port)
 
 
 def _setup(settings: RaySettings, base: Path) -> Setup:
-    """What each replica makes its app from; paths are absolute, because a replica has another working directory."""
-    registry = None if settings.registry is None else str((base / settings.registry).resolve())
-    target = str((base / settings.target).resolve()) if (base / settings.target).is_dir() else settings.target
-    keys = None if settings.keys_file is None else (base / settings.keys_file).resolve()
-    return Setup(target, registry, tuple(settings.set), keys, settings.keys, base_dir=base, quiet=True)
+    """What each replica makes its app from; paths are absolute, because a replica has another working directory.
+
+    Raises `RunError` when keys are asked for and there is none yet."""
+    registry = (base / root(settings.registry)).resolve()
+    folder = (base / settings.target).resolve()
+    keys = (base / settings.keys_file).resolve() if settings.keys_file else registry / "keys.json"
+    if settings.keys and not KeyFile(keys).read():
+        raise RunError(
+            f"{keys} has no API key, so nobody could use the endpoint. Make one with: tunewright keys create NAME --registry {keys.parent}"
+            " (or set keys: false where only this machine reaches Ray's address)"
+        )
+    hosts = () if settings.keys else ("127.0.0.1", "::1", "localhost")
+    target = str(folder) if folder.is_dir() else settings.target
+    return Setup(target, str(registry), tuple(settings.set), keys, settings.keys, hosts, base, quiet=True)
 
 
 class Endpoint:
@@ -94,7 +105,6 @@ class Endpoint:
 
     def __serve_build_asgi_app__(self) -> Any:
         set_up()
-        logging.getLogger("ray.serve").setLevel(logging.WARNING)
         app = create_app(self._setup)
         service: Service = app.state.service
         self._service = service
