@@ -15,7 +15,7 @@ COUNT = {"count_shingles": LOOPS["count_shingles"]}
 
 
 def counts(library: Library) -> list[int]:
-    table = np.zeros(16, np.uint16)
+    table = np.zeros(16, np.uint8)
     library.run("count_shingles", np.array([3, 4, 3], np.uint64), np.array([2, 3]), np.array([True, False]), table)
     return table[:5].tolist()
 
@@ -34,7 +34,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from tunewright.text.native import Library
-table = np.zeros(16, np.uint16)
+table = np.zeros(16, np.uint8)
 library = Library({COUNT!r}, [Path({str(kept)!r})])
 library.run("count_shingles", np.array([3, 4, 3], np.uint64), np.array([2, 3]), np.array([True, True]), table)
 print(table[:5].tolist(), {{"numba", "scipy"}} & set(sys.modules))
@@ -79,4 +79,4 @@ def test_the_first_folder_that_can_be_written_keeps_it(tmp_path: Path):
 @pytest.mark.parametrize("wrong", [np.zeros(3, np.int64), np.zeros((3, 2), np.uint64), np.zeros(6, np.uint64)[::2]])
 def test_an_array_of_another_kind_is_refused(kept: Path, wrong: np.ndarray):
     with pytest.raises(AssertionError, match="argument 0 is no u8"):
-        Library(COUNT, [kept]).run("count_shingles", wrong, np.array([2, 3]), np.array([True, False]), np.zeros(16, np.uint16))
+        Library(COUNT, [kept]).run("count_shingles", wrong, np.array([2, 3]), np.array([True, False]), np.zeros(16, np.uint8))

@@ -25,8 +25,10 @@ MIX, SPREAD = U(0x94D049BB133111EB), U(0xBF58476D1CE4E5B9)
 SECOND, THIRD = U(0x9E3779B97F4A7C15), U(0xF1357AEA2E62A9C5)
 TOP_BITS, LOW_BITS = U(0x8080808080808080), U(0x7F7F7F7F7F7F7F7F)
 FIRST_PRINTED, LETTER_A, AFTER_Z = U(0x2121212121212121), U(0x3F3F3F3F3F3F3F3F), U(0x2525252525252525)
+NEVER = U(1 << 24)
+ODDS = np.array([(1 << max(seen // 16, 1) - 1) - 1 for seen in range(255)] + [1 << 24], np.uint64)  # bits of a lot that must be 0
 PLACES = U(0x0001020304050607)
-EXPONENT = 127 << 4  # of 1, in the upper bits of a number in single precision
+LANES = 32  # as many comparisons are one step of a compiled loop
 
 
 def kernel(function: Function) -> Function:
@@ -140,21 +142,21 @@ def first_with_same(same: Array, real: Array, slots: Array, first: Array) -> Non
 
 @kernel
 def count_shingles(shingles: Array, stops: Array, wanted: Array, table: Array) -> None:
-    """Add the rows `wanted` to `table`: how often a shingle occurs, by the low bits of its hash; at most 65,535, never too few."""
+    """Add the rows `wanted` to `table`: how often a shingle occurs, by the low bits of its hash, as a number of eight bits.
+
+    It is exact up to 31. From there on it stands for a binary exponent and four digits (32, 34 ... 62, 64, 68 ... 253,952) and grows
+    once in 2, 4, 8 ... times, as a hash of the place says (Morris 1978). So it is an order from rare to frequent, and a shingle of
+    two rows never seems to be of one.
+    """
     last = U(len(table) - 1)
     begin = 0
     for row in range(len(stops)):
         if wanted[row]:
             for place in range(begin, stops[row]):
                 seen = table[shingles[place] & last]
-                table[shingles[place] & last] = seen + (seen < 65535)
+                lot = ((U(place) * SECOND) >> U(40)) | NEVER
+                table[shingles[place] & last] = seen + ((lot & ODDS[seen]) == ZERO)
         begin = stops[row]
-
-
-@kernel
-def _rarity(frequency: Any) -> Any:
-    """A frequency in eight bits: its binary exponent and four digits more, so up to 31 exactly. A larger one never gets a smaller number."""
-    return U((np.float32(frequency).view(np.int32) >> 19) - EXPONENT)
 
 
 @kernel
@@ -177,17 +179,18 @@ def _sort_long(values: Array, count: int) -> None:
 def _sorted_distinct(values: Array, count: int, upper: Array, ranks: Array, out: Array, filled: int) -> int:
     """Write the first `count` values to out[filled] and on, in order and each once; return where they end.
 
-    In a short row each value's place is the number of smaller ones: count^2 comparisons of upper halves, eight at a time and without
-    branches. They add up to 0 + 1 + ... when no two halves are equal; that is nearly every row.
+    In a short row each value's place is the number of smaller ones: count^2 comparisons of upper halves, `LANES` at a time and
+    without branches. They add up to 0 + 1 + ... when no two halves are equal; that is nearly every row.
     """
     if count <= len(ranks):
         for place in range(count):
             upper[place] = values[place] >> U(32)
-            ranks[place] = 0
-        total = 0
+        padded = (count + LANES - 1) & -LANES
+        ranks[:padded] = 0
         for one in range(count):
-            for other in range(count):
+            for other in range(padded):
                 ranks[other] += upper[other] > upper[one]
+        total = 0
         for place in range(count):
             out[filled + np.int64(ranks[place])] = values[place]
             total += ranks[place]
@@ -210,6 +213,7 @@ def rank_shingles(
     shape: Array,
     sketch: Array,
     own: Array,
+    seen: Array,
     upper: Array,
     ranks: Array,
     end: Array,
@@ -220,26 +224,35 @@ def rank_shingles(
     frequency (8 bits) before the upper 56 bits of its hash. The 8 lost bits make no pair wrong in practice: two rows of m
     words share a key by chance with a probability below m^2 / 2^56, that is 10^-14 for short rows.
     shape[r] = (kept shingles, distinct shingles); sketch[r] (256 bits) has a bit flipped for each distinct shingle.
-    `own` has room for the longest row's shingles and one more, `upper` and `ranks` are scratch for a short row's.
+    `own` has room for the longest row's shingles and one more, `seen` for them and `AHEAD`; `upper` and `ranks` for a short row's.
+    Frequencies are looked up for many rows at a time, in a loop that does nothing else: so most waits for memory overlap.
     """
     last = U(len(table) - 1)
-    begin, filled = 0, 0
-    for row in range(len(stops)):
-        stop = stops[row]
-        shared = 0
-        if wanted[row]:
-            for place in range(begin, stop):
-                shingle = shingles[place]
-                frequency = table[shingle & last]
-                own[shared] = (_rarity(frequency) << U(56)) | (shingle >> U(8))
-                shared += frequency > 1
-                sketch[row, (shingle >> U(14)) & U(3)] ^= U(frequency <= 1) << ((shingle >> U(8)) & U(63))
-            kept = filled
-            filled = _sorted_distinct(own, shared, upper, ranks, shingles, filled)
-            for place in range(kept, filled):
-                key = shingles[place]
-                sketch[row, (key >> U(6)) & U(3)] ^= ONE << (key & U(63))
-            # A key that repeats in the row has been counted twice there, so it is among the kept.
-            shape[row, 0], shape[row, 1] = filled - kept, filled - kept + (stop - begin - shared)
-        begin = stop
+    begin, filled, ahead, row = 0, 0, 0, 0
+    while row < len(stops):
+        first, before = row, begin
+        while row < len(stops) and stops[row] - before <= len(seen):
+            row += 1
+        ahead = stops[row - 1]
+        for place in range(before, ahead):
+            seen[place - before] = table[shingles[place] & last]
+        for one in range(first, row):
+            stop = stops[one]
+            if wanted[one]:
+                shared = 0
+                for place in range(begin, stop):
+                    hashed, frequency = shingles[place] >> U(8), seen[place - before]
+                    own[shared] = (U(frequency) << U(56)) | hashed
+                    shared += frequency > 1
+                    sketch[one, (hashed >> U(6)) & U(3)] ^= ONE << (hashed & U(63))
+                kept, size = filled, stop - begin
+                filled = _sorted_distinct(own, shared, upper, ranks, shingles, filled)
+                if filled - kept < shared:  # a key that repeats in the row, so it has been counted twice there and is among the shared
+                    size -= shared - (filled - kept)
+                    for place in range(shared):
+                        sketch[one, (own[place] >> U(6)) & U(3)] ^= ONE << (own[place] & U(63))
+                    for place in range(kept, filled):
+                        sketch[one, (shingles[place] >> U(6)) & U(3)] ^= ONE << (shingles[place] & U(63))
+                shape[one, 0], shape[one, 1] = filled - kept, size
+            begin = stop
     end[0] = filled

@@ -150,7 +150,7 @@ def stretch_pairs(entries: Array, length: int, begin: Array, position: Array, sh
 @kernel
 def alike(sketch: Array, entries: Array, pairs: Array, count: int, apart: float) -> int:
     """Keep the pairs whose sketches differ in few enough bits; rows differ in at least as many shingles (Sandes et al. 2017)."""
-    left: Any = 0
+    left = 0
     for place in range(count):
         one, other = pairs[place, 0], pairs[place, 1]
         row, near = entries[one, ROW], entries[other, ROW]
@@ -158,7 +158,7 @@ def alike(sketch: Array, entries: Array, pairs: Array, count: int, apart: float)
         for word in range(4):
             bits += ones(sketch[row, word] ^ sketch[near, word])
         pairs[left, 0], pairs[left, 1] = one, other
-        left += np.int64(bits) <= apart * (np.int64(entries[one, SIZE]) + np.int64(entries[other, SIZE])) + 1e-9
+        left += int(np.int64(bits) <= apart * (np.int64(entries[one, SIZE]) + np.int64(entries[other, SIZE])) + 1e-9)
     return left
 
 

@@ -34,8 +34,8 @@ HERE = Path(__file__).parent
 LOOPS: dict[str, tuple[str, str]] = {
     "shingle_rows": ("kernels", "u8 i8 u8 i8 i8 u8 i8 u8*2"),
     "first_with_same": ("kernels", "u8*2 b1 i8 i8"),
-    "count_shingles": ("kernels", "u8 i8 b1 u2"),
-    "rank_shingles": ("kernels", "u8 i8 b1 u2 i8*2 u8*4 u8 u4 u4 i8"),
+    "count_shingles": ("kernels", "u8 i8 b1 u1"),
+    "rank_shingles": ("kernels", "u8 i8 b1 u1 i8*2 u8*4 u8 u1 u4 u4 i8"),
     "count_entries": ("kernels_pairs", "float u8 i8 i8*2 u8 i8"),
     "deal_entries": ("kernels_pairs", "float u8 i8 i8*2 u8 i8 u4*4 u8"),
     "all_pairs": ("kernels_pairs", "float u8 i8 i8*2 u8*4 u8 u4*4 i8 i4 u4*4 i4 i4*2 u8 i8 i8 i8*2 f8"),

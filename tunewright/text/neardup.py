@@ -37,6 +37,7 @@ ALL, LINKS, KEEP, TABLE = 0, 1, 2, 3  # what the join looks for: every pair, eno
 CHUNK_BYTES = 1 << 24
 MAX_SLOTS = 1 << 26
 PER_ROW = 16
+AHEAD = 4096  # shingles whose frequency is looked up at a time
 SHORT = 64  # shingles of a row that are sorted by counting
 BATCH = 4096  # pairs that are looked for at a time
 STRETCH = 1 << 15  # entries that are joined at a time: they fit the cache of one core
@@ -65,20 +66,25 @@ class TextJoin:
 
     def __init__(self, texts: pl.Series) -> None:
         texts = texts.cast(pl.String).fill_null("")
+        pieces = [texts[slice(*cut)] for cut in _chunks(texts.str.len_bytes())]
+        edges = np.cumsum([0, *map(most_shingles, pieces)]).tolist()
+        self._keys = np.empty(edges[-1], np.uint64)  # memory that is never written to is never used
+        rooms = [self._keys[begin:end] for begin, end in pairwise(edges)]
         with ThreadPoolExecutor(min(cores(), 4)) as pool:
-            parts = list(pool.map(lambda cut: shingled(texts[slice(*cut)]), _chunks(texts.str.len_bytes())))
+            parts = list(pool.map(shingled, pieces, rooms))
             real = np.concatenate([np.diff(part.stops, prepend=0) > 0 for part in parts])
             self.first = np.empty(len(texts), np.int64)
             slots = np.full(power_of_two(2 * len(texts)), -1, np.int64)
             run("first_with_same", np.concatenate([part.same for part in parts]), real, slots, self.first)
             self._real, alone = real, real & (self.first == np.arange(len(texts)))
-            table = np.zeros(min(MAX_SLOTS, power_of_two(2 * sum(len(part.shingles) for part in parts))), np.uint16)
+            table = np.zeros(min(MAX_SLOTS, power_of_two(2 * sum(len(part.shingles) for part in parts))), np.uint8)
             wanted = np.split(alone, np.cumsum([len(part.stops) for part in parts])[:-1])
             for part, rows in zip(parts, wanted, strict=True):
                 run("count_shingles", part.shingles, part.stops, rows, table)
-            ranks = list(pool.map(lambda part, rows: ranked(part, rows, table), parts, wanted))
-        self._keys, self._shape, self._sketch = (np.concatenate(one) for one in zip(*ranks, strict=True))
-        self._start = np.cumsum(self._shape[:, 0]) - self._shape[:, 0]
+            ranks = list(pool.map(lambda part, rows: ranked(part, rows, table)[1:], parts, wanted))
+        self._shape, self._sketch = (np.concatenate(one) for one in zip(*ranks, strict=True))
+        starts = [begin + np.cumsum(shape[:, 0]) - shape[:, 0] for begin, (shape, _) in zip(edges, ranks, strict=False)]
+        self._start = np.concatenate(starts)
 
     def __len__(self) -> int:
         return len(self.first)
@@ -117,6 +123,16 @@ class TextJoin:
         pairs = pl.DataFrame([left, right, jaccard], schema=["left", "right", "jaccard"]).cast(PAIR_SCHEMA)
         return NearPairs(self.first, pairs.sort("right", "left"), floor, cut)
 
+    def _by_size(self, rows: Array) -> Array:
+        sizes = self._shape[self.first[rows], 1]
+        return rows[np.argsort(sizes.astype(np.uint16) if sizes.max(initial=0) < 1 << 16 else sizes, kind="stable")]
+
+    def _held(self, rows: Array, groups: pl.Series | None) -> Any:
+        """All that the kernels look at: keys; and of each of `rows` where its keys begin, shape, sketch, group, number."""
+        group = np.zeros(len(rows), np.uint64) if groups is None else _codes(groups)[rows]
+        origin = self.first[rows]
+        return self._keys, self._start[origin], self._shape[origin], self._sketch[origin], group, rows
+
     def _first_in(self, groups: pl.Series | None) -> Array:
         """For each row the first row of its group with the same words."""
         return self.first if groups is None else first_of_group(self.first, groups)
@@ -133,13 +149,10 @@ class TextJoin:
         if not 0 < threshold <= 1:
             raise ValueError(f"threshold must be above 0 and at most 1, but got {threshold}")
         rows = np.flatnonzero(self._real & (first == np.arange(len(first))))
-        group = np.zeros(len(rows), np.uint64) if groups is None else _codes(groups)[rows]
-        origin = self.first[rows]
-        held = (self._keys, self._start[origin], self._shape[origin], self._sketch[origin], group, rows)
         limit = np.iinfo(np.int64).max if mode == ALL else (PER_ROW if per_row is None else per_row) * len(rows)
-        found, crowded = _all_pairs(threshold, held, limit)
+        found, crowded = _all_pairs(threshold, self._held(self._by_size(rows), groups), limit)
         if crowded:
-            return _in_order(mode, threshold, held, limit)
+            return _in_order(mode, threshold, self._held(rows, groups), limit)
         if mode == KEEP:
             partner, nearness = _kept(len(first), *found)
             gone = np.flatnonzero(partner != np.arange(len(first)))
@@ -197,25 +210,31 @@ class Shingled:
     same: Array
 
 
-def shingled(texts: pl.Series) -> Shingled:
-    """Cut rows into shingles, straight from their bytes; only rows with non-ASCII text pass through Python."""
+def most_shingles(texts: pl.Series) -> int:
+    """At most so many shingles are in these rows: a word takes a byte and a space, or a character of more than one byte."""
+    sizes, characters = texts.str.len_bytes(), texts.str.len_chars()
+    odd = int(sizes.filter(sizes != characters).sum())
+    return (int(sizes.sum()) + odd) // 2 + 2 * len(texts) + 2
+
+
+def shingled(texts: pl.Series, room: Array) -> Shingled:
+    """Cut rows into shingles in `room`, straight from their bytes; only rows with non-ASCII text pass through Python."""
     places = (texts.str.len_bytes() != texts.str.len_chars()).arg_true()
     # One call for all rows: a line break joins them, which none has inside after this replacement and no later step makes or removes.
     lines = texts.gather(places).str.replace_all("\n", " ", literal=True).str.replace_all("\r", " ", literal=True)
     folded = re.sub(OTHER_SPACE, " ", _one_form("\n".join(lines.to_list())))
-    odd = pl.Series(folded.split("\n") if len(places) else [], dtype=pl.String)
-    # A row has at most half as many words as bytes; memory that is never written to is never used.
-    room = np.empty((_bytes(texts) + _bytes(odd)) // 2 + 2 * len(texts) + 2, np.uint64)
+    odd = _blocks(pl.Series(folded.split("\n") if len(places) else [], dtype=pl.String))
     stops, same = np.empty(len(texts), np.int64), np.empty((len(texts), 2), np.uint64)
-    run("shingle_rows", *_blocks(texts), _blocks(odd)[0], places.to_numpy().astype(np.int64), _blocks(odd)[1], room, stops, same)
+    run("shingle_rows", *_blocks(texts), odd[0], places.to_numpy().astype(np.int64), odd[1], room, stops, same)
     return Shingled(room[: stops[-1] if len(stops) else 0], stops, same)
 
 
 def ranked(part: Shingled, rows: Array, table: Array) -> tuple[Array, Array, Array]:
     """(keys, shape, sketch) of `kernels.rank_shingles` for those of the stretch's rows that are True in `rows`."""
     shape, sketch, end = np.zeros((len(rows), 2), np.int64), np.zeros((len(rows), 4), np.uint64), np.zeros(1, np.int64)
-    own = np.empty(1 + np.diff(part.stops, prepend=0).max(initial=0), np.uint64), *np.empty((2, SHORT), np.uint32)
-    run("rank_shingles", part.shingles, part.stops, rows, table, shape, sketch, *own, end)
+    longest = int(np.diff(part.stops, prepend=0).max(initial=0))
+    scratch = np.empty(1 + longest, np.uint64), np.empty(longest + AHEAD, np.uint8), *np.empty((2, SHORT), np.uint32)
+    run("rank_shingles", part.shingles, part.stops, rows, table, shape, sketch, *scratch, end)
     return part.shingles[: end[0]], shape, sketch
 
 
@@ -227,9 +246,8 @@ def _kept(rows: int, left: Array, right: Array, jaccard: Array) -> tuple[Array, 
 
 
 def _all_pairs(threshold: float, held: Any, limit: int) -> tuple[tuple[Array, Array, Array], bool]:
-    """((earlier row, later row, jaccard) by later row, False), or whether there are more than `limit` pairs."""
-    by_size = np.argsort(held[2][:, 1], kind="stable")
-    keys, (start, shape, sketch, group, rows) = held[0], (one[by_size] for one in held[1:])
+    """((earlier row, later row, jaccard) by later row, False), or whether there are more than `limit` pairs. Rows must come by size."""
+    keys, start, shape, sketch, group, rows = held
     counts = np.zeros(power_of_two(int(shape[:, 0].sum()) // STRETCH), np.int64)
     run("count_entries", threshold, keys, start, shape, group, counts)
     stop, widest = np.cumsum(counts) - counts, int(counts.max())
@@ -319,13 +337,10 @@ def _chunks(sizes: pl.Series) -> list[tuple[int, int]]:
     return list(pairwise(edges))
 
 
-def _bytes(texts: pl.Series) -> int:
-    return int(texts.str.len_bytes().sum())
-
-
 def _blocks(texts: pl.Series) -> tuple[Array, Array]:
     """The bytes of all rows end to end, eight to a number and two numbers to spare, and where each row ends."""
-    padded = pl.concat([texts, pl.Series([" " * (23 - _bytes(texts) % 8)], dtype=pl.String)])
+    ends = np.cumsum(texts.str.len_bytes().to_numpy(), dtype=np.int64)
+    padded = pl.concat([texts, pl.Series([" " * (23 - int(ends[-1] if len(ends) else 0) % 8)], dtype=pl.String)])
     text = padded.cast(pl.Binary).cast(pl.List(pl.UInt8)).explode(empty_as_null=False).to_numpy()
     blocks = np.require(text[: len(text) // 8 * 8].view(np.uint64), requirements="A")
-    return blocks, np.cumsum(texts.str.len_bytes().to_numpy(), dtype=np.int64)
+    return blocks, ends

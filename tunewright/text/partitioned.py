@@ -26,10 +26,11 @@ from tunewright.core.errors import DataError
 from tunewright.core.files import atomic_path
 from tunewright.core.progress import Report
 from tunewright.text.native import run
-from tunewright.text.neardup import BATCH, PAIR_SCHEMA, Array, NearPairs, Shingled, power_of_two, ranked, shingled
+from tunewright.text.neardup import BATCH, PAIR_SCHEMA, Array, NearPairs, Shingled, most_shingles, power_of_two, ranked, shingled
 
 MAX_SLOTS = 1 << 26
 CROWD = 2000
+FREQUENCIES = np.array([code if code < 32 else (16 + code % 16) << (code // 16 - 1) for code in range(256)])  # of `kernels.count_shingles`
 
 
 class Executor(Protocol):
@@ -103,7 +104,8 @@ def join_partitioned(
 def shingle_batch(item: Item, report: Report) -> tuple[int, int]:
     """Write a batch's shingles and the hashes of its rows' words; (rows, shingles)."""
     plan, batch = item
-    part = shingled(pl.read_parquet(plan.batches[batch], columns=[plan.column])[plan.column].cast(pl.String).fill_null(""))
+    texts = pl.read_parquet(plan.batches[batch], columns=[plan.column])[plan.column].cast(pl.String).fill_null("")
+    part = shingled(texts, np.empty(most_shingles(texts), np.uint64))
     _write(plan.file("shingles", batch), part.shingles)
     _write(plan.file("stops", batch), part.stops)
     real = np.diff(part.stops, prepend=0) > 0
@@ -126,7 +128,7 @@ def find_copies(item: Item, report: Report) -> None:
 def count_batch(item: Item, report: Report) -> None:
     """Write how often each shingle occurs in a batch's rows, copies left out."""
     plan, batch = item
-    table = np.zeros(plan.slots, np.uint16)
+    table = np.zeros(plan.slots, np.uint8)
     run("count_shingles", _read(plan.file("shingles", batch)), _read(plan.file("stops", batch)), _wanted(plan, batch), table)
     _write(plan.file("counts", batch), table)
 
@@ -135,11 +137,10 @@ def sum_counts(item: Item, report: Report) -> None:
     """Add up all batches' frequencies in one stretch of the table."""
     plan, partition = item
     edges = np.linspace(0, plan.slots, plan.partitions + 1).astype(np.int64)
-    total = np.zeros(edges[partition + 1] - edges[partition], np.uint32)
+    total = np.zeros(edges[partition + 1] - edges[partition], np.int64)
     for batch in range(len(plan.batches)):
-        total += _read(plan.file("counts", batch))[edges[partition] : edges[partition + 1]]
-        np.minimum(total, 65535, out=total)
-    _write(plan.file("frequency", partition), total.astype(np.uint16))
+        total += FREQUENCIES[_read(plan.file("counts", batch))[edges[partition] : edges[partition + 1]]]
+    _write(plan.file("frequency", partition), (np.searchsorted(FREQUENCIES, total, side="right") - 1).astype(np.uint8))
 
 
 def deal_batch(item: Item, report: Report) -> None:
