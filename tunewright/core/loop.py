@@ -59,8 +59,11 @@ class MonitorSettings(Settings):
 
     signals: Literal["default"] | list[PartSpec] = Field("default", description="default computes every signal of the folder")
     window: int = Field(500, ge=20, description="requests in one window")
+    window_minutes: float | None = Field(
+        None, gt=0, description="a window of at least 20 requests is closed after so long though it is not full; null waits"
+    )
     false_alarms: float = Field(0.01, gt=0, lt=0.5, description="share of windows without drift in which any signal of a family may alarm")
-    resamples: int = Field(1000, ge=100, description="windows drawn from the release's reference to set thresholds")
+    resamples: int = Field(1000, ge=100, description="shuffles of window and reference that set the thresholds")
     accuracy: float | None = Field(
         None, gt=0, lt=1, description="least accuracy that is acceptable; null takes the release's own, less 5 points"
     )
@@ -68,6 +71,12 @@ class MonitorSettings(Settings):
     error_rate: float = Field(0.02, gt=0, lt=1, description="acceptable share of failed requests")
     label_maturity_hours: float = Field(24, ge=0, description="labels are judged once requests are this old, so that late labels are in")
     alerts: AlertSettings = Field(default_factory=lambda: AlertSettings.model_validate({}))
+
+    @model_validator(mode="after")
+    def _within_reach(self) -> MonitorSettings:
+        if self.false_alarms * (self.resamples + 1) < 1:
+            raise ValueError(f"{self.resamples} resamples tell no rate below {1 / (self.resamples + 1):.2g}: raise resamples or false_alarms")
+        return self
 
 
 class CanarySettings(Settings):

@@ -14,8 +14,9 @@ _URL = re.compile(r"[a-z][a-z0-9+]+:|\$\{")  # a drive letter has one character
 _LOCAL = re.compile(r"(sqlite|duckdb):///(?!/)(.+)", re.DOTALL)
 _MEMORY = re.compile(r"duckdb:(//)?(/?:memory:)?", re.DOTALL)
 _USER = re.compile(r"(?<=://)([^/?#]*)@")
-_SECRET = re.compile(r"(?i)\b(password|passwd|pwd|token|secret|[a-z_]*key)=([^&\s]*)")
-_NO_TOKEN_IN_PATH = {"json", "jsons", "xml", "xmls", "form", "forms", "mailto", "mailtos", "syslog", "dbus"}
+_SECRET = re.compile(r"(?i)\b(password|passwd|pass|pwd|token|secret|[a-z_]*key)=([^&\s]*)")
+_HOSTED = {"json", "jsons", "xml", "xmls", "form", "forms", "mailto", "mailtos", "syslog", "dbus"}
+_WORD = re.compile(r"[a-z]{1,16}|v\d")
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -43,11 +44,19 @@ def masked(path: str) -> str:
 
 
 def masked_service(url: str) -> str:
-    """An Apprise URL without literal secrets: most services put them into the path, so of those only the scheme and `${NAME}` stay."""
+    """An Apprise URL without what could be a secret. Services keep tokens anywhere (`slack://TOKEN/TOKEN`), so only web hooks and mail
+    (`json://`, `mailto://` ...) show their host and plain words of their path; of others the scheme and `${NAME}` stay."""
     scheme, mark, rest = url.partition("://")
-    if not mark or scheme.lower() in _NO_TOKEN_IN_PATH:
-        return masked(url)
-    return scheme + mark + "/".join(_hidden(part) for part in rest.split("/"))
+    if not mark:
+        return url if _VARIABLE.fullmatch(url) else "***"
+    if scheme.lower() not in _HOSTED:
+        parts = re.split(r"(\$\{\w+\}|[/@:?&=])", rest)
+        return f"{scheme}://" + "".join(part if not part or part in "/@:?&=" or _VARIABLE.fullmatch(part) else "***" for part in parts)
+    place, query, asked = masked(url).partition("?")
+    scheme, mark, rest = place.partition("://")
+    host, *path = rest.split("/")
+    shown = [part if not part or _WORD.fullmatch(part) or _VARIABLE.fullmatch(part) else "***" for part in path]
+    return f"{scheme}://{'/'.join([host, *shown])}{query}{asked}"
 
 
 def named(path: str) -> str:
