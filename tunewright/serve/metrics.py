@@ -54,6 +54,8 @@ class Metrics:
         self.feedback = count("feedback_total", "what people said of answers", ("kind",))
         self.shadow_left_out = count("shadow_left_out_total", "copies for the challenger that found its queue full", ("version",))
         self.reloads = count("reloads_total", "changes of the registry that were followed, by result", ("result",))
+        for result in ("done", "failed"):
+            self.reloads.labels(result)  # there from the start: Prometheus does not see the step of a counter that begins at 1
         self.running = gauge("num_requests_running", "requests that are being answered")
         self.waiting = gauge("num_requests_waiting", "requests that wait for their first token")
         self.loaded = gauge("version_loaded", "1 for each version that is in memory", ("model", "version"))

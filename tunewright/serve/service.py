@@ -26,6 +26,7 @@ from tunewright.serve.routing import Choice, Table
 from tunewright.serve.shadow import Shadow
 from tunewright.serve.target import Target, find_target
 from tunewright.serve.watch import Watch
+from tunewright.serve.watched import Watched
 from tunewright.traffic.record import Exchange, Feedback
 
 
@@ -61,7 +62,7 @@ class Service:
         self.keyring = Keyring(setup.keys_file, setup.needs_key)
         self.draining = self.ready = False
         self.in_flight = 0
-        self._watch = Watch(self)
+        self._watch, self._watched = Watch(self), Watched(self.metrics.registry)
         self._traffic: Any = None
 
     async def start(self) -> None:
@@ -80,12 +81,14 @@ class Service:
             raise
         self.shadow.start()
         self._watch.start()
+        self._watched.start(store, lambda: [*self.fleet.loaded, self.table.model])
         self.ready = True
 
     async def stop(self) -> None:
         """Give everything back; what was logged is stored first."""
         self.ready = False
         await self._watch.stop()
+        await self._watched.stop()
         await self.shadow.stop()
         await self.fleet.close()
         await self.engine.stop()
