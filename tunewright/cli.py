@@ -35,6 +35,7 @@ COMMANDS = (
     "prove-data",
     "learning-curve",
     "traffic",
+    "retrain",
     "monitor",
     "serve",
     "keys",

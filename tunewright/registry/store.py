@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -74,10 +74,11 @@ class Registry:
         reason: str,
         by: str,
         gates: Sequence[dict[str, Any]] = (),
+        lineage: Mapping[str, Any] | None = None,
     ) -> int:
         """Take in a release as the next version; the same release again is the version that it already has.
 
-        Every file is checked against the hash it was packed with. `parent` is the version that it is meant to improve on (by
+        Every file is checked against the hash it was packed with. `lineage` adds to what the release's manifest says of its origin. `parent` is the version that it is meant to improve on (by
         default the champion). Raises `RunError`, and then nothing was registered.
         """
         release = Path(release_dir)
@@ -92,7 +93,8 @@ class Registry:
             parent = before.champion if parent is None else before.resolve(parent)
             created, origin = _now(), str(run) if run else None
             told = {"model": self.name, "version": number, "created": created, "run": origin, "parent": parent}
-            told |= {"manifest_sha256": contents, "base_model": manifest["base_model"], "release": manifest.get("lineage", {})}
+            origins = {**manifest.get("lineage", {}), **(lineage or {})}
+            told |= {"manifest_sha256": contents, "base_model": manifest["base_model"], "release": origins}
             with atomic_dir(self.directory / "versions" / str(number)) as beside:
                 intake.take(release, files, beside)
                 intake.check(beside, files)
@@ -105,7 +107,7 @@ class Registry:
                 verdict=str(manifest["verdict"]),
                 run=origin,
                 parent=parent,
-                lineage={"manifest_sha256": contents, "base_model": manifest["base_model"], **manifest.get("lineage", {})},
+                lineage={"manifest_sha256": contents, "base_model": manifest["base_model"], **origins},
                 gates=tuple(gates),
                 state="ready",
                 sha256=mark,
