@@ -60,7 +60,7 @@ class ChatFormat:
         self.instruction = default_instruction(labels) if instruction is None else instruction
         self._control = re.compile("|".join(map(re.escape, tokenizer.added_tokens_encoder)) or r"(?!)")
         self.system, self.examples = system, [(self._harmless(text), label) for text, label in examples]
-        self._template = None if tokenizer.chat_template else _plain(tokenizer)
+        self._template = None if tokenizer.chat_template else plain_template(tokenizer)
         self._system_role = self._verbatim = True
         self._look_at_template()
         prompts = self._tokens(PROBES)
@@ -175,7 +175,7 @@ def _shared(lists: list[list[int]]) -> list[int]:
     return [column[0] for column in takewhile(lambda column: len(set(column)) == 1, columns)]
 
 
-def _plain(tokenizer: Any) -> str:
+def plain_template(tokenizer: Any) -> str:
     """`PLAIN`, with the beginning-of-text token where this tokenizer always writes one."""
     starts = tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]
     return ("{{ bos_token }}" if starts else "") + PLAIN

@@ -67,6 +67,7 @@ def _compare(ours: Floats, answered: dict[str, Any], texts: list[str]) -> dict[s
         "same_answers": int(same.sum()),
         "largest_difference": float(gap.max()),
         "tolerance": TOLERANCE,
+        "greedy": answered["greedy"],
         "versions": answered["versions"],
         "seconds": answered["seconds"],
         "texts": texts,
