@@ -44,7 +44,17 @@ def _systemd() -> dict[str, list[str]]:
 
 
 def _kubernetes() -> dict[str, list[str]]:
-    return {f"kubernetes {name}": [str(word) for word in container["args"]] for name, container in containers().items()}
+    return {f"kubernetes {name}": _arguments(container) for name, container in containers().items()}
+
+
+def _arguments(container: dict[str, Any]) -> list[str]:
+    """Arguments of the image's entry point, or of the first command of a shell's line."""
+    if "command" not in container:
+        return [str(word) for word in container["args"]]
+    assert container["command"] == ["sh", "-c"]
+    program, *rest = shlex.split(container["args"][0].split(";")[0])
+    assert program == "tunewright"
+    return rest
 
 
 def containers() -> dict[str, Any]:

@@ -33,7 +33,7 @@ def compose(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 
 @pytest.fixture(scope="module")
 def resolved() -> dict[str, Any]:
-    done = compose("config", "--format", "json", **SECRETS)
+    done = compose("--profile", "retrain", "config", "--format", "json", **SECRETS)
     assert (done.returncode, done.stderr) == (0, "")
     made: dict[str, Any] = json.loads(done.stdout)
     return made
@@ -51,7 +51,7 @@ def test_the_image_runs_as_nobody_in_particular_and_says_when_it_is_ready():
     assert "127.0.0.1:8000/ready" in last
     assert all(
         f"/var/lib/tunewright/{one}" in re.findall(r"^VOLUME (.*)$", last, flags=re.MULTILINE)[0]
-        for one in ("registry", "traffic", "cache")
+        for one in ("registry", "runs", "traffic", "cache")
     )
     assert not re.search(r"(?i)(password|secret|api_?key)\s*=", text)
     assert set(re.findall(r"^FROM (\S+)", text, flags=re.MULTILINE)) == {"python:3.11-slim-bookworm"}
@@ -76,19 +76,27 @@ def test_compose_refuses_to_start_without_its_secrets():
 
 def test_only_loopback_is_published_and_nothing_may_gain_rights(resolved: dict[str, Any]):
     services = resolved["services"]
-    assert set(services) == {"serve", "monitor", "postgres", "prometheus", "grafana"}
+    assert set(services) == {"serve", "monitor", "retrain", "postgres", "prometheus", "grafana"}
     ports = [port for one in services.values() for port in one.get("ports", [])]
     assert {(port["host_ip"], port["published"]) for port in ports} == {("127.0.0.1", "8000"), ("127.0.0.1", "3000")}
     assert all(one["security_opt"] == ["no-new-privileges:true"] for one in services.values())
-    assert all(services[name]["read_only"] and services[name]["cap_drop"] == ["ALL"] for name in ("serve", "monitor", "prometheus"))
-    assert all(":" in one["image"] and "latest" not in one["image"] for name, one in services.items() if name not in ("serve", "monitor"))
+    assert all(
+        services[name]["read_only"] and services[name]["cap_drop"] == ["ALL"] for name in ("serve", "monitor", "retrain", "prometheus")
+    )
+    assert all(
+        ":" in one["image"] and "latest" not in one["image"]
+        for name, one in services.items()
+        if name not in ("serve", "monitor", "retrain")
+    )
 
 
-def test_server_and_monitor_share_registry_and_traffic(resolved: dict[str, Any]):
-    serve, monitor = (resolved["services"][name] for name in ("serve", "monitor"))
-    assert serve["volumes"] == monitor["volumes"]
+def test_server_monitor_and_retraining_share_registry_and_traffic(resolved: dict[str, Any]):
+    serve, monitor, retrain = (resolved["services"][name] for name in ("serve", "monitor", "retrain"))
+    assert serve["volumes"] == monitor["volumes"] == retrain["volumes"]
     assert {one["target"] for one in serve["volumes"]} >= {"/var/lib/tunewright/registry", "/var/lib/tunewright/traffic"}
-    urls = {word.removeprefix("serve.traffic.url=") for one in (serve, monitor) for word in one["command"] if "postgresql://" in word}
+    urls = {
+        word.removeprefix("serve.traffic.url=") for one in (serve, monitor, retrain) for word in one["command"] if "postgresql://" in word
+    }
     assert len(urls) == 1
     assert "@postgres/" in urls.pop()
     assert resolved["services"]["postgres"]["environment"]["POSTGRES_PASSWORD"] == serve["environment"]["PGPASSWORD"]

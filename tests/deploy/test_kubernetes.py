@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
 import shutil
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
@@ -109,14 +111,23 @@ def test_selectors_find_the_pods_and_probes_the_port():
     assert {probe["port"] for probe in probes} | {port["targetPort"] for port in of_kind("Service")[0]["spec"]["ports"]} == ports
 
 
-def test_jobs_run_one_at_a_time_and_do_not_repeat_a_verdict():
+def test_jobs_run_one_at_a_time_and_bad_input_is_not_tried_again():
     for one in of_kind("CronJob"):
         job = one["spec"]["jobTemplate"]["spec"]
         assert one["spec"]["concurrencyPolicy"] == "Forbid"
         (container,) = job["template"]["spec"]["containers"]
         rule = job["podFailurePolicy"]["rules"][0]
-        assert (rule["action"], rule["onExitCodes"]["values"], rule["onExitCodes"]["containerName"]) == (
-            "FailJob",
-            [1, 2, 3],
-            container["name"],
-        )
+        assert (rule["action"], rule["onExitCodes"]["values"], rule["onExitCodes"]["containerName"]) == ("FailJob", [2], container["name"])
+
+
+@pytest.mark.parametrize(("code", "ends"), [(0, 0), (1, 0), (2, 2), (137, 137)])
+@pytest.mark.parametrize("job", ["CronJob tunewright-monitor", "CronJob tunewright-retrain"])
+def test_an_answer_is_no_failed_job(job: str, code: int, ends: int, tmp_path: Path):
+    """The line of the shell, run by a real one with a program of ours that ends with `code`."""
+    program = tmp_path / "tunewright"
+    program.write_text(f"#!/bin/sh\nexit {code}\n")
+    program.chmod(0o755)
+    container = containers()[job]
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = subprocess.run([*container["command"], *container["args"]], env={"PATH": path}, check=False)
+    assert done.returncode == ends
