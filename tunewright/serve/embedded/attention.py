@@ -18,11 +18,10 @@ import torch.nn.functional as F
 
 from tunewright.core.errors import EnvironmentProblem
 from tunewright.core.optional import require
-from tunewright.serve.embedded.cache import Arena, Buffer
+from tunewright.serve.embedded.cache import REMEDY, Arena, Buffer
 
 ATTENTION = "tunewright_ragged"
 UNKNOWN = ("softcap", "s_aux", "position_bias")  # of attention, in some families, and not in ours
-REMEDY = "Serve it with vLLM or llama.cpp and name its URL: engine: {name: upstream, url: ...}."
 
 
 @dataclass(frozen=True)

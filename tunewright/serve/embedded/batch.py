@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
 
 import torch
 
@@ -228,7 +227,7 @@ class Batch:
         row.tokens.append(choice.token)
         row.logprobs += choice.logprob
         finish: Finish | None = None
-        text, scores = "", ()
+        text, scores = "", tuple[TokenScore, ...]()
         if choice.token in row.served.ends:
             finish = "stop"
         else:

@@ -17,6 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from tunewright.core.errors import EnvironmentProblem
+
+REMEDY = "Serve it with vLLM or llama.cpp and name its URL: engine: {name: upstream, url: ...}."
 BLOCK = 32  # tokens of a block
 STRIDE = 256  # the arena's capacity grows in steps of this many tokens
 
@@ -35,21 +38,32 @@ class Shape:
     def token_bytes(self) -> int:
         return 2 * self.layers * self.heads * self.size * self.dtype.itemsize
 
-    def empty(self, rows: int, tokens: int) -> torch.Tensor:
-        return torch.empty(self.layers, 2, rows, self.heads, tokens, self.size, dtype=self.dtype, device=self.device)
+    def room(self, rows: int, tokens: int) -> torch.Tensor:
+        """Zeros, for what a mask hides must be finite all the same."""
+        return torch.zeros(self.layers, 2, rows, self.heads, tokens, self.size, dtype=self.dtype, device=self.device)
 
     @classmethod
-    def of(cls, config: Any, dtype: torch.dtype, device: torch.device) -> Shape:
-        heads = config.num_attention_heads
-        size = getattr(config, "head_dim", None) or config.hidden_size // heads
-        return cls(config.num_hidden_layers, getattr(config, "num_key_value_heads", None) or heads, size, dtype, device)
+    def of(cls, model: Any, dtype: torch.dtype, device: torch.device) -> Shape:
+        """As the model itself keeps them, found by a pass of two tokens. Raises `EnvironmentProblem` when layers keep something else."""
+        with torch.inference_mode():
+            kept = model(torch.zeros(1, 2, dtype=torch.long, device=device), use_cache=True, logits_to_keep=1).past_key_values
+        shapes = {(one.shape[0], *one.shape[1:]) for layer in getattr(kept, "layers", [None]) for one in _kept(layer)}
+        if len(shapes) != 1 or (found := shapes.pop())[0] != 1 or found[2] != 2:
+            raise EnvironmentProblem(f"The embedded engine cannot keep what models of family {model.config.model_type} keep. {REMEDY}")
+        return cls(len(kept.layers), found[1], found[3], dtype, device)
+
+
+def _kept(layer: Any) -> list[torch.Tensor]:
+    """Keys and values of a layer of transformers' own cache; tensors of no shape when it has others."""
+    none = torch.empty(0, 0, 0, 0)
+    return [getattr(layer, "keys", None) if getattr(layer, "is_initialized", False) else none, getattr(layer, "values", none)]
 
 
 class Buffer:
     """Keys and values of one prompt while it is read: (layers, 2, 1, heads, tokens, d). `length` of them are there."""
 
     def __init__(self, shape: Shape, tokens: int) -> None:
-        self.data, self.length = shape.empty(1, tokens), 0
+        self.data, self.length = shape.room(1, tokens), 0
 
     def put(self, block: torch.Tensor) -> None:
         """Append (layers, 2, 1, heads, n, d)."""
@@ -70,7 +84,7 @@ class Arena:
 
     def __init__(self, shape: Shape, max_bytes: int, max_rows: int) -> None:
         self.shape, self.device, self.max_bytes, self.max_rows = shape, shape.device, max_bytes, max_rows
-        self.data = shape.empty(0, 0)
+        self.data = shape.room(0, 0)
 
     @property
     def slots(self) -> int:
@@ -95,7 +109,7 @@ class Arena:
         if rows <= self.slots <= allowed and tokens <= self.capacity:
             return
         wanted = min(allowed, max(rows, min(2 * self.slots, self.max_rows), 4))
-        old, self.data = self.data, self.shape.empty(max(wanted, rows), tokens)
+        old, self.data = self.data, self.shape.room(max(wanted, rows), tokens)
         kept = min(old.shape[2], rows)
         self.data[:, :, :kept, :, : old.shape[4]] = old[:, :, :kept]
 
@@ -111,7 +125,7 @@ class Arena:
 
     def clear(self) -> None:
         """Give the memory back; no row is here."""
-        self.data = self.shape.empty(0, 0)
+        self.data = self.shape.room(0, 0)
 
 
 def _rounded(tokens: int) -> int:

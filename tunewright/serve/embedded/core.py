@@ -102,8 +102,12 @@ class Core:
         async with self._loading:
             found = await asyncio.to_thread(store.look, directory)
             home = await self._home(found)
-            served, hang = await asyncio.to_thread(store.describe, name, found, home.weights, self.settings.context)
-            await self.worker.do(hang)
+            try:
+                served, hang = await asyncio.to_thread(store.describe, name, found, home.weights, self.settings.context)
+                await self.worker.do(hang)
+            except BaseException:
+                self._forget(home)
+                raise
             home.names.append(name)
             old, self.served[name] = self.served.get(name), served
         if old is not None:
@@ -153,7 +157,9 @@ class Core:
         served.closed = True
         if served.users:
             await served.idle.wait()
-        home = self.homes[served.weights.key]
+        home = self.homes.get(served.weights.key)
+        if home is None:  # the engine was stopped meanwhile
+            return
 
         def off() -> None:
             store.take_off(served)
@@ -161,8 +167,12 @@ class Core:
 
         await self.worker.do(off)
         home.names.remove(served.name)
+        self._forget(home)
+
+    def _forget(self, home: Home) -> None:
+        """Let weights go that no name needs."""
         if not home.names:
-            del self.homes[served.weights.key]
+            self.homes.pop(home.weights.key, None)
 
     def _turn(self) -> bool:
         """One step of each base model, and one pass of scoring, in the worker thread."""

@@ -54,7 +54,7 @@ class Scorer:
         if not self.waiting:
             return False
         served, most = self.waiting[0].served, most or self.rows
-        calls, texts = [], []
+        calls, texts = list[tuple[Call, int]](), list[str]()
         for call in self.waiting:
             if call.served is served and len(texts) < most:
                 some = call.texts[len(call.found) :][: most - len(texts)]

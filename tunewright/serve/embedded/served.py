@@ -72,16 +72,14 @@ class Served:
         turns = [{**one, "content": _plain(one.get("content"))} for one in messages]
         options: dict[str, Any] = {"tools": [dict(one) for one in tools]} if tools else {}
         try:
-            return self._apply(turns, options)
-        except Exception as error:
-            if (
-                turns and turns[0].get("role") == "system" and len(turns) > 1
-            ):  # the template refuses system messages: say it in the first turn
+            try:
+                return self._apply(turns, options)
+            except Exception:
+                if len(turns) < 2 or turns[0].get("role") != "system":
+                    raise
                 first = {**turns[1], "content": f"{turns[0]['content']}\n\n{turns[1]['content']}"}
-                try:
-                    return self._apply([first, *turns[2:]], options)
-                except Exception as again:
-                    error = again
+                return self._apply([first, *turns[2:]], options)  # the template refuses system messages: say it in the first turn
+        except Exception as error:
             raise EngineError(f"messages: the model's chat template refuses them: {str(error)[:300]}", 400, "invalid_messages") from error
 
     def _apply(self, turns: list[dict[str, Any]], options: dict[str, Any]) -> list[int]:

@@ -76,7 +76,7 @@ def describe(name: str, found: Found, weights: Weights, context: int | None) -> 
     """What is served as `name`, and what the worker has to do before it is."""
     tokenizer = _tokenizer(found)
     served = Served(
-        name, weights, tokenizer, weights.key, _ends(found, weights, tokenizer), min(context or weights.context, weights.context)
+        name, weights, tokenizer, weights.key, _ends(found, tokenizer), min(context or weights.context, weights.context)
     )
     tokens = found.directory / "tokens.json"
     if found.manifest is not None and tokens.is_file():
@@ -115,9 +115,11 @@ def _tokenizer(found: Found) -> Any:
     raise EnvironmentProblem(f"{found.directory} has no tokenizer, and neither has its base model {found.base}.")
 
 
-def _ends(found: Found, weights: Weights, tokenizer: Any) -> frozenset[int]:
-    """Tokens that end an answer: the tokenizer's, the model's, the release's."""
-    told = getattr(weights.model.generation_config, "eos_token_id", None)
-    ends = {tokenizer.eos_token_id, *(told if isinstance(told, list) else [told])}
-    ends.add((found.manifest or {}).get("prompt", {}).get("end_token_id"))
+def _ends(found: Found, tokenizer: Any) -> frozenset[int]:
+    """Tokens that end an answer: the tokenizer's, those of generation_config.json, the release's."""
+    ends = {tokenizer.eos_token_id, (found.manifest or {}).get("prompt", {}).get("end_token_id")}
+    for directory in (found.directory, found.base):
+        if (directory / "generation_config.json").is_file():
+            told = read_json(directory / "generation_config.json").get("eos_token_id")
+            ends |= set(told) if isinstance(told, list) else {told}
     return frozenset(one for one in ends if one is not None)

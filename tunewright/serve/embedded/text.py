@@ -52,9 +52,9 @@ class Text:
 
     def _let_out(self, new: str) -> tuple[str, tuple[TokenScore, ...]]:
         self._held += new
-        found = [place for place in map(self._held.find, self._stops) if place >= 0]
-        if found:
-            self.stopped, out = True, self._held[: min(found)]
+        found = [(place + len(stop), place) for stop in self._stops if (place := self._held.find(stop)) >= 0]
+        if found:  # the one that was complete first counts
+            self.stopped, out = True, self._held[: min(found)[1]]
             scores = tuple(score for place, score in self._waiting if place < len(out))
             self._held, self._waiting = "", []
             return out, scores

@@ -17,8 +17,8 @@ from tunewright.core.errors import EnvironmentProblem
 from tunewright.core.optional import require
 from tunewright.models.load import load_weights, quiet
 from tunewright.serve.embedded.adapters import Adapters
-from tunewright.serve.embedded.attention import ATTENTION, REMEDY, Pass, Piece
-from tunewright.serve.embedded.cache import Arena, Buffer, Shape
+from tunewright.serve.embedded.attention import ATTENTION, Pass, Piece
+from tunewright.serve.embedded.cache import REMEDY, Arena, Buffer, Shape
 
 Precision = Literal["float32", "bfloat16", "int8"]
 
@@ -47,7 +47,7 @@ class Weights:
     def __init__(self, key: str, model: Any, place: Place) -> None:
         self.key, self.model, self.place = key, model, place
         self.config = model.config.get_text_config()
-        self.shape = Shape.of(self.config, place.dtype, place.device)
+        self.shape = Shape.of(model, place.dtype, place.device)
         self.adapters = Adapters(model)
         self.soft: dict[int, torch.Tensor] = {}  # embeddings of virtual tokens by their negative id
         self._next_soft = -1
@@ -103,7 +103,7 @@ class Weights:
             for first, last in ((0, 5), (5, -1)):
                 parts = [row[first:last] for row in rows]
                 where = Pass(arena, [], [Piece(buffer, len(part)) for buffer, part in zip(buffers, parts, strict=True)])
-                self.run(where, sum(parts, []), [0])
+                self.run(where, [token for part in parts for token in part], [0])
                 for buffer, part in zip(buffers, parts, strict=True):
                     buffer.length += len(part)
             arena.reserve(2, longest)
