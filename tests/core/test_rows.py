@@ -172,3 +172,23 @@ def test_wild_bytes_between_good_lines_lose_none_of_them(tmp_path_factory: pytes
 
 def test_read_columns_needs_no_description(tmp_path: Path):
     assert read_columns(DataSettings(path=str(write(tmp_path, '{"q": "a", "kind": "x"}\n', "rows.jsonl")))).columns == ["q", "kind"]
+
+
+def test_a_system_message_is_one_word_where_rows_are_compared():
+    from tunewright.core.rows import asked, compared
+    from tunewright.sources import chat
+
+    def row(system: str, said: str) -> tuple[str, str, str]:
+        talk = [{"role": "system", "content": system}, {"role": "user", "content": said}, {"role": "assistant", "content": "yes"}]
+        return (*chat.split(talk), chat.dumped(talk))
+
+    frames = ['Be "kind".\n\\ é😀\u0001 ' * 30, "Be brief."]
+    rows = pl.DataFrame(
+        [row(frames[0], "hi"), row(frames[0], "ho"), row(frames[1], "hi")], schema=["text", "answer", "messages"], orient="row"
+    )
+    words = [one.split() for one in asked(rows)]
+    assert [one[1:] for one in words] == [["hi"], ["ho"], ["hi"]]
+    assert words[0][0] == words[1][0] != words[2][0]
+    assert compared(rows)[0] == f"{words[0][0]} hi\nyes"
+    plain = pl.DataFrame({"text": ["hi"], "answer": ["yes"], "messages": [None]}, schema_overrides={"messages": pl.String})
+    assert (asked(plain)[0], compared(plain)[0], compared(plain.drop("messages", "answer"))[0]) == ("hi", "hi\nyes", "hi")

@@ -1,7 +1,11 @@
 """Rows as the audit leaves them, in a run directory."""
 
-from collections.abc import Callable
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -42,3 +46,48 @@ def context(tmp_path: Path) -> Callable[..., Context]:
 def look() -> Look:
     report = Report(quiet=True)
     return Look(Recipe.check({"data": {"path": "rows.csv"}}), report, LocalExecutor(report), lambda: None)
+
+
+class Server:
+    """Answers as OpenAI and LibreTranslate do: `replies` maps a part of the question to what is answered; errors come first."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self.keys: list[str | None] = []
+        self.errors: list[int] = []
+        self.reply: Callable[[str], Any] = lambda text: f"said: {text[-40:]}"
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                outer.asked.append(body)
+                outer.keys.append(self.headers.get("Authorization"))
+                if outer.errors:
+                    self.send_response(outer.errors.pop(0))
+                    self.send_header("Retry-After", "0")
+                    self.end_headers()
+                    self.wfile.write(b'{"error": "busy or wrong key sk-hidden"}')
+                    return
+                if self.path == "/translate":
+                    answer: Any = {"translatedText": f"{body['q']} ({body['target']})"}
+                else:
+                    answer = {"choices": [{"message": {"role": "assistant", "content": outer.reply(body["messages"][0]["content"])}}]}
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(json.dumps(answer).encode())
+
+            def log_message(self, *_: Any) -> None:
+                return
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}"
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    one = Server()
+    yield one
+    one.http.shutdown()
+    one.http.server_close()

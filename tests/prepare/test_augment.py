@@ -1,10 +1,7 @@
 """Augmentation: what the methods write, which children may stay, and a real server that answers as OpenAI and LibreTranslate do."""
 
-import json
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +12,7 @@ from hypothesis import strategies as st
 
 import tunewright.prepare as stage
 from tunewright.core import plugins
-from tunewright.core.errors import DataError, EnvironmentProblem, RecipeError
+from tunewright.core.errors import EnvironmentProblem, RecipeError
 from tunewright.core.parts import Look, StepResult
 from tunewright.core.progress import Report
 from tunewright.core.recipe import Recipe
@@ -88,6 +85,10 @@ def test_templates_open_contractions_reorder_and_frame(rows_of: Rows, look: Look
     assert REVIEW in (write({"name": "templates", "ways": ["frames"]}, rows, look)[0] or "")
 
 
+def judged(said: list[str], parent: str) -> pl.DataFrame:
+    return pl.DataFrame({"said": said, "whole": said, "parent_said": parent, "lost": False})
+
+
 def test_each_child_that_may_not_stay_has_its_reason(rows_of: Rows):
     parent = "the phone works well and the screen is bright enough for me"
     rows = rows_of([parent, "a row that stands in the training rows already, word for word"], ["a", "a"])
@@ -102,10 +103,10 @@ def test_each_child_that_may_not_stay_has_its_reason(rows_of: Rows):
         "A row that stands in the training rows already, word  for word": "duplicate",
         "the telephone works fine and its display is bright enough for me": None,
     }
-    new = pl.DataFrame({"text": [*cases, next(reversed(cases))], "parent_text": [parent] * (len(cases) + 1)})
-    assert reasons(new, rows, held_out, 0.5, 2.0).to_list() == [*cases.values(), "duplicate"]
-    short = pl.DataFrame({"text": ["sealed"], "parent_text": ["sealed off"]})
-    assert reasons(short, rows, held_out, 0.5, 2.0).to_list() == ["near_test"]
+    new = judged([*cases, next(reversed(cases))], parent)
+    away = pl.DataFrame({"said": held_out, "whole": held_out})
+    assert reasons(new, rows["text"], away, 0.5, 2.0).to_list() == [*cases.values(), "duplicate"]
+    assert reasons(judged(["sealed"], "sealed off"), rows["text"], away, 0.5, 2.0).to_list() == ["near_test"]
 
 
 def test_children_are_capped_counted_and_named_after_their_parents(rows_of: Rows, look: Look):
@@ -139,10 +140,7 @@ def test_no_child_is_near_a_row_that_was_held_out(rows_of: Rows, look: Look):
     assert done.changes["reason"].to_list() == ["templates", "near_test"]
 
 
-def test_chats_are_refused_and_so_are_unknown_methods(rows_of: Rows, look: Look):
-    rows = rows_of(["hi"], ["a"]).drop("label").with_columns(answer=pl.lit("x"), messages=pl.lit("[]"))
-    with pytest.raises(DataError, match="these rows are chats"):
-        augment(rows, look, methods=["noise"])
+def test_unknown_methods_are_refused(rows_of: Rows, look: Look):
     with pytest.raises(RecipeError, match=r"'nois' is not one of the augmenters.*Did you mean 'noise'"):
         plugins.build("steps", {"name": "augment", "methods": ["nois"]})
     with pytest.raises(RecipeError, match="model must name a model of the server"):
@@ -170,52 +168,7 @@ def test_a_stage_with_children_and_weights_is_proven_and_leaks_nothing(rows_of: 
     assert result.rows_added == int((where.ledger.lines()["action"] == "added").sum())
 
 
-class Server:
-    """Answers as OpenAI and LibreTranslate do: `replies` maps a part of the question to what is answered; errors come first."""
-
-    def __init__(self) -> None:
-        self.asked: list[dict[str, Any]] = []
-        self.keys: list[str | None] = []
-        self.errors: list[int] = []
-        self.reply: Callable[[str], Any] = lambda text: f"said: {text[-40:]}"
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                outer.asked.append(body)
-                outer.keys.append(self.headers.get("Authorization"))
-                if outer.errors:
-                    self.send_response(outer.errors.pop(0))
-                    self.send_header("Retry-After", "0")
-                    self.end_headers()
-                    self.wfile.write(b'{"error": "busy or wrong key sk-hidden"}')
-                    return
-                if self.path == "/translate":
-                    answer: Any = {"translatedText": f"{body['q']} ({body['target']})"}
-                else:
-                    answer = {"choices": [{"message": {"role": "assistant", "content": outer.reply(body["messages"][0]["content"])}}]}
-                self.send_response(200)
-                self.end_headers()
-                self.wfile.write(json.dumps(answer).encode())
-
-            def log_message(self, *_: Any) -> None:
-                return
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_port}"
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    one = Server()
-    yield one
-    one.http.shutdown()
-    one.http.server_close()
-
-
-def test_paraphrases_come_from_an_openai_server(server: Server, rows_of: Rows, look: Look, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_paraphrases_come_from_an_openai_server(server: Any, rows_of: Rows, look: Look, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("MY_KEY", "sk-hidden")
     server.reply = lambda text: f'"In other words, {text.split("Text: ")[1].lower()}"'
     spec = {"name": "paraphrase", "base_url": f"{server.url}/v1", "model": "tiny", "api_key_env": "MY_KEY", "price": [1.0, 2.0]}
@@ -229,7 +182,7 @@ def test_paraphrases_come_from_an_openai_server(server: Server, rows_of: Rows, l
     assert "sk-hidden" not in (tmp_path / "cache" / "answers.jsonl").read_text()
 
 
-def test_synthetic_rows_show_examples_of_the_label(server: Server, rows_of: Rows, look: Look):
+def test_synthetic_rows_show_examples_of_the_label(server: Any, rows_of: Rows, look: Look):
     rows = rows_of(["bad one", "bad two", "good one"], ["bad", "bad", "good"])
     server.reply = lambda text: f"new text {len(text)} for this label, longer than before"
     done = augment(
@@ -240,7 +193,7 @@ def test_synthetic_rows_show_examples_of_the_label(server: Server, rows_of: Rows
     assert set(done.rows[3:]["label"]) <= {"bad"}
 
 
-def test_back_translation_goes_there_and_back(server: Server, rows_of: Rows, look: Look):
+def test_back_translation_goes_there_and_back(server: Any, rows_of: Rows, look: Look):
     spec = {"name": "back_translation", "through": "translator", "base_url": server.url, "pivots": ["fr", "de"]}
     assert write(spec, rows_of(["hello"], ["a"]), look, 2) == ["hello (fr) (en)", "hello (de) (en)"]
     server.reply = lambda text: f"{text.split('Text: ')[1]} + {text.split('into ')[1].split('.')[0]}"
@@ -248,7 +201,7 @@ def test_back_translation_goes_there_and_back(server: Server, rows_of: Rows, loo
     assert write(spec, rows_of(["hello"], ["a"]), look) == ["hello + French + English"]
 
 
-def test_a_busy_server_is_asked_again_and_a_refusal_is_an_error_without_the_key(server: Server, tmp_path: Path):
+def test_a_busy_server_is_asked_again_and_a_refusal_is_an_error_without_the_key(server: Any, tmp_path: Path):
     server.errors = [503, 429]
     point = Endpoint(server.url, key="sk-hidden", pause=0.01)
     quiet = Report(quiet=True)
@@ -262,7 +215,7 @@ def test_a_busy_server_is_asked_again_and_a_refusal_is_an_error_without_the_key(
     assert "sk-hidden" not in str(error.value)
 
 
-def test_an_answer_of_another_form_is_no_answer_and_no_server_is_an_error(server: Server, rows_of: Rows, look: Look):
+def test_an_answer_of_another_form_is_no_answer_and_no_server_is_an_error(server: Any, rows_of: Rows, look: Look):
     server.reply = lambda text: None
     spec = {"name": "paraphrase", "base_url": f"{server.url}/v1", "model": "tiny", "retries": 0}
     done = augment(rows_of(["a text of some words"], ["a"]), look, methods=[spec])

@@ -105,10 +105,13 @@ class Step(Part):
 class Augmenter(Part):
     """Writes new training texts after old ones."""
 
+    by_model: ClassVar[bool] = False  # a model reads the text, so it is shown whole; the others do not see code, links and numbers
+    writes: ClassVar[Literal["turn", "row"]] = "turn"  # "row": where rows have answers it writes both text and `answer`
+
     @abstractmethod
     def write(self, rows: pl.DataFrame, number: int, look: Look, seed: int) -> pl.DataFrame:
         """At most `number` new texts for each of `rows`, as (parent_id, text) with null for one that failed. The step `augment`
-        checks, counts and names them; rows of one parent are in order."""
+        checks, counts and names them; rows of one parent are in order. `text` is what one turn of the user says."""
 
 
 class Technique(Part):

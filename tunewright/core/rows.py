@@ -56,3 +56,22 @@ def content(rows: pl.DataFrame) -> pl.Series:
     if "answer" not in rows.columns:
         return rows["text"]
     return rows.select(text=pl.concat_str("text", "answer", separator="\n", ignore_nulls=True)).to_series()
+
+
+_SYSTEM = r'^\[\{"role":"system","content":"((?:[^"\\]|\\.)*)"'  # the system message at the beginning of `messages`, as JSON
+_ESCAPED = r"\\(?:u[0-9a-fA-F]{4}|.)"
+
+
+def asked(rows: pl.DataFrame) -> pl.Series:
+    """`text`, with one word in place of a chat's system message: rows often share one of hundreds of words, with which in full all
+    of them would be near duplicates."""
+    if "messages" not in rows.columns:
+        return rows["text"]
+    frame = pl.col("messages").str.extract(_SYSTEM)
+    rest = pl.col("text").str.slice(frame.str.replace_all(_ESCAPED, ".").str.len_chars()).str.strip_chars_start()
+    return rows.select(text=pl.when(frame.is_null()).then("text").otherwise(pl.format("system{} {}", frame.hash(3), rest))).to_series()
+
+
+def compared(rows: pl.DataFrame) -> pl.Series:
+    """The words by which rows are told to be alike: what is `asked`, and the free-text answer."""
+    return content(rows) if "messages" not in rows.columns else content(rows.with_columns(asked(rows)))

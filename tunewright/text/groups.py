@@ -7,7 +7,7 @@ import numpy.typing as npt
 import polars as pl
 
 from tunewright.core.recipe import DataSettings
-from tunewright.core.rows import RESERVED
+from tunewright.core.rows import RESERVED, asked
 from tunewright.text.neardup import TextJoin, clusters
 
 
@@ -16,7 +16,7 @@ def leak_groups(rows: pl.DataFrame, data: DataSettings, threshold: float) -> npt
 
     Links chain: a near duplicate of a row of my thread is in my group. Null and empty values link nothing.
     """
-    links = TextJoin(rows["text"]).links(threshold)
+    links = TextJoin(asked(rows)).links(threshold)
     left, right = [links["left"].to_numpy()], [links["right"].to_numpy()]
     for given in data.groups:
         name = {data.text: "text", data.label: "label"}.get(given, f"{given}_" if given in RESERVED else given)

@@ -13,7 +13,7 @@ from tunewright.audit.checks._shared import once
 from tunewright.core.errors import EnvironmentProblem
 from tunewright.core.optional import require
 from tunewright.core.parts import Look
-from tunewright.core.rows import content
+from tunewright.core.rows import compared
 from tunewright.text.quick import Bag, Quick, bag_of_words, classify, sample_of, to_classify
 from tunewright.text.repair import empty
 
@@ -71,7 +71,7 @@ def best_space(rows: pl.DataFrame, sample: int = SPACE_SAMPLE) -> Space:
 
 def _space(rows: pl.DataFrame, sample: int, model: Model) -> Space:
     chosen = sample_of(rows, sample)
-    said = content(chosen).fill_null("")
+    said = compared(chosen).fill_null("")
     full = ~said.to_frame("said").select(empty(pl.col("said"))).to_series()
     chosen, said = chosen.filter(full), said.filter(full).str.head(LONGEST)
     return Space(chosen, said, vectors(said, model))

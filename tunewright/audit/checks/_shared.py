@@ -15,7 +15,7 @@ import polars as pl
 from tunewright.core.executor import workers_for
 from tunewright.core.files import write_parquet
 from tunewright.core.parts import Look
-from tunewright.core.rows import content
+from tunewright.core.rows import compared
 
 if TYPE_CHECKING:
     from tunewright.text.neardup import NearPairs, TextJoin
@@ -64,7 +64,7 @@ def joined(rows: pl.DataFrame) -> TextJoin:
     def make(rows: pl.DataFrame) -> TextJoin:
         from tunewright.text.neardup import TextJoin
 
-        return TextJoin(content(rows))
+        return TextJoin(compared(rows))
 
     return once(rows, "joined", make)
 
@@ -87,10 +87,10 @@ def _join_scan(rows: pl.LazyFrame, look: Look, floor: float) -> NearPairs:
     folder = look.directory / "join"
     shutil.rmtree(folder, ignore_errors=True)
     batches: list[Path] = []
-    columns = [name for name in ("text", "answer") if name in rows.collect_schema()]
+    columns = [name for name in ("text", "answer", "messages") if name in rows.collect_schema()]
     while len(part := rows.select(columns).slice(len(batches) * JOIN_BATCH, JOIN_BATCH).collect()):
         batches.append(folder / f"{len(batches):06d}.parquet")
-        write_parquet(batches[-1], content(part).alias("text").to_frame())
+        write_parquet(batches[-1], compared(part).alias("text").to_frame())
     try:
         return join_partitioned(batches, floor, look.executor, folder, workers=workers_for(look.recipe.compute, look.executor))
     finally:

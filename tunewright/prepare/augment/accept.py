@@ -1,8 +1,9 @@
-"""Which new texts may stay. Each that may not has one reason, the first of these that holds:
+"""Which new texts may stay; of chats it is what the user says. Each that may not has one reason, the first of these that holds:
 
 no_answer          the model or the translator gave nothing, or the text is empty
 refusal            the model says that it cannot help, and the parent says nothing of the kind
 length             much shorter or longer than its parent
+lost_piece         code, a quotation, a link or a number of its parent is missing, which the answer may be about
 repeats_parent     the parent's own words (case and white space apart)
 new_personal_data  an address or a number that the parent does not have
 duplicate          the words of another training row, or of another new one
@@ -25,22 +26,29 @@ DATA = Path(__file__).with_name("data")
 SLACK = 20  # characters by which any text may differ from its parent
 
 
-def reasons(new: pl.DataFrame, rows: pl.DataFrame, held_out: pl.Series, threshold: float, ratio: float) -> pl.Series:
-    """For each of `new` (text, parent_text) why it may not stay, or null. `rows` are the training rows, `held_out` the texts of
-    validation and test, `threshold` the Jaccard similarity from which on two rows are near."""
-    size, usual = pl.col("text").str.len_chars(), pl.col("parent_text").str.len_chars()
+def reasons(new: pl.DataFrame, rows: pl.Series, held_out: pl.DataFrame, threshold: float, ratio: float) -> pl.Series:
+    """For each of `new` why it may not stay, or null.
+
+    new: what the user `said` and `parent_said`, the `whole` row (that and its answer), whether a piece got `lost`. `rows` are whole
+    training rows, held_out (said, whole) those of validation and test; `threshold` is the Jaccard similarity from which on two are near.
+    """
+    size, usual = pl.col("said").str.len_chars(), pl.col("parent_said").str.len_chars()
     bounds = (size * ratio + SLACK < usual) | (size > usual * ratio + SLACK)
     simple = new.select(
-        pl.when(empty(pl.col("text"))).then(pl.lit("no_answer"))
-        .when(pl.col("text").str.contains(refusals()) & ~pl.col("parent_text").str.contains(refusals()).fill_null(False)).then(pl.lit("refusal"))
+        pl.when(empty(pl.col("said"))).then(pl.lit("no_answer"))
+        .when(pl.col("said").str.contains(refusals()) & ~pl.col("parent_said").str.contains(refusals()).fill_null(False)).then(pl.lit("refusal"))
         .when(bounds).then(pl.lit("length"))
+        .when("lost").then(pl.lit("lost_piece"))
         .alias("reason")
     ).to_series()  # fmt: skip
-    texts = new["text"].fill_null("")
-    same = TextJoin(pl.concat([new["parent_text"].fill_null(""), texts])).first
+    texts, whole = new["said"].fill_null(""), new["whole"].fill_null("")
+    same = TextJoin(pl.concat([new["parent_said"].fill_null(""), texts])).first
     repeats = pl.Series(same[len(new) :] == same[: len(new)])
-    found = pl.DataFrame({"reason": simple, "repeats": repeats, "personal": _personal(texts, new["parent_text"])})
-    found = found.with_columns(_known(texts, rows["text"].fill_null("")), _near(texts, held_out.fill_null(""), threshold))
+    found = pl.DataFrame({"reason": simple, "repeats": repeats, "personal": _personal(texts, new["parent_said"])})
+    near = _near(texts, held_out["said"].fill_null(""), threshold)
+    if not whole.equals(texts):
+        near |= _near(whole, held_out["whole"].fill_null(""), threshold)
+    found = found.with_columns(_known(whole, rows.fill_null("")), near)
     return found.select(
         pl.when(pl.col("reason").is_not_null()).then("reason")
         .when("repeats").then(pl.lit("repeats_parent"))

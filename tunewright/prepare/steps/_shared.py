@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from tunewright.core.parts import StepResult
-from tunewright.core.rows import content
+from tunewright.core.rows import compared
 
 
 def change(rows: pl.DataFrame, action: str, reason: str | pl.Expr, detail: str | pl.Expr = "") -> pl.DataFrame:
@@ -29,4 +29,4 @@ def unchanged(rows: pl.DataFrame) -> StepResult:
 def judged_on(rows: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
     """(what duplicates are told by, what must be equal besides): text and label; text with answer; and the rejected answer too."""
     other = next((name for name in ("label", "rejected") if name in rows.columns), None)
-    return content(rows), (rows[other] if other else pl.repeat("", len(rows), dtype=pl.String, eager=True)).alias("label")
+    return compared(rows), (rows[other] if other else pl.repeat("", len(rows), dtype=pl.String, eager=True)).alias("label")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import polars as pl
 import yaml
@@ -20,6 +20,8 @@ LETTERS_A_TOKEN = 4  # about, in English; for estimates
 
 class Prompted(Augmenter):
     """A method that asks a model."""
+
+    by_model: ClassVar[bool] = True
 
     through: Literal["endpoint", "model"] = Field(
         "endpoint", description="endpoint: an OpenAI-compatible server; model: the run's own base model"
