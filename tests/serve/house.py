@@ -32,6 +32,8 @@ def make_release(
     """A release without weights that could be used: the engine of these tests needs none."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "adapter_model.safetensors").write_bytes(b"weights " + mark.encode())
+    base = directory.parent / "tiny-base"
+    write_json(base / "config.json", {"model_type": "llama"})
     write_json(directory / "calibration.json", {"temperature": 2.0, "prior": None, "labels": LABELS})
     write_json(directory / "recipe.json", {"data": {"path": "rows.csv"}, "serve": {"engine": engine, **(serve or {})}})
     write_json(directory / "parity.json", {"rows": 4, "same_answers": 4, "largest_difference": 0.0, "tolerance": 0.002})
@@ -42,7 +44,7 @@ def make_release(
         "verdict": "SHIP" if approved else "DON'T SHIP",
         "kind": "adapter",
         "technique": "lora",
-        "base_model": {"name": "tiny-base", "path": str(directory), "fingerprint": "base0000"},
+        "base_model": {"name": "tiny-base", "path": str(base), "fingerprint": "base0000"},
         "prompt": {"answers": {label: [index] for index, label in enumerate(LABELS)}},
         "fingerprint": f"weights-{mark}",
         "created": "2026-11-27T10:00:00+00:00",

@@ -137,7 +137,7 @@ def answer_of(request: Request, text: str) -> list[str]:
 
 
 def token(text: str, logprob: float | None, top: int | None) -> TokenScore:
-    others = tuple((word, -0.5 - place) for place, word in enumerate([text, *VOCABULARY][: top or 0])) if logprob is not None else ()
+    others = tuple((word, logprob - place) for place, word in enumerate([text, *VOCABULARY][: top or 0])) if logprob is not None else ()
     return TokenScore(text, zlib.crc32(text.encode()) % 1000, logprob, others)
 
 

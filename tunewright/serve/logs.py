@@ -22,6 +22,11 @@ def one_line(text: object) -> str:
     return shown.translate(_ESCAPED)
 
 
+def _without_the_start(record: logging.LogRecord) -> bool:
+    """What makes the start fail is told by the command, in one sentence; uvicorn would add a traceback."""
+    return record.module != "on"
+
+
 class OneLine(logging.Formatter):
     """A time, a level and one line; the lines of a traceback are indented."""
 
@@ -41,3 +46,4 @@ def set_up() -> None:
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(level)
+    logging.getLogger("uvicorn.error").addFilter(_without_the_start)

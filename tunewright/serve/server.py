@@ -7,13 +7,15 @@ second signal ends at once.
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import h11
 import uvicorn
@@ -103,12 +105,17 @@ class Protocol(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """A server that drains on the first signal and ends on the second."""
+    """A server that drains on the first signal and ends on the second; `said` is called once requests are welcome."""
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, said: Callable[[], None]) -> None:
         super().__init__(config)
-        self.service = service
+        self.service, self.said = service, said
         self._until = 0.0
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self.said()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.service.draining:
@@ -124,38 +131,39 @@ class Server(uvicorn.Server):
         return ended or self.service.in_flight == 0 or time.monotonic() > self._until
 
 
-def run(setup: Setup, listen: Listen, said: Any) -> None:
+def run(setup: Setup, listen: Listen, said: Callable[[Service, str], None]) -> None:
     """Serve until a signal comes. `said(service, url)` is called once requests are welcome. Raises `TunewrightError`."""
     listen.check()
     set_up()
     app = create_app(setup)
     service: Service = app.state.service
-    server = Server(_config(app, listen), service)
+    config = _config(app, listen)
     problems: list[BaseException] = []
-    _remember(app, problems)
-    asyncio.run(_serve(server, listen, service, said, problems))
-
-
-async def _serve(server: Server, listen: Listen, service: Service, said: Any, problems: Sequence[BaseException]) -> None:
-    serving = asyncio.create_task(server.serve())
-    try:
-        while not server.started and not serving.done():
-            await asyncio.sleep(0.02)
-        if server.started:
-            port = server.servers[0].sockets[0].getsockname()[1]
-            said(service, Listen(listen.host, port, listen.tls_cert).url)
-        await serving
-    except SystemExit as error:
-        if problems:
-            raise problems[0] from None
-        raise RunError(f"{listen.url} cannot be listened on: is the port taken? Choose another with --port.") from error
+    _remember(service, problems)
+    with _bound(listen) as bound:
+        url = replace(listen, port=bound.getsockname()[1]).url
+        server = Server(config, service, lambda: said(service, url))
+        try:
+            asyncio.run(server.serve([bound]))
+        except SystemExit:  # how uvicorn says that the start failed
+            if problems:
+                raise problems[0] from None
+            raise
     if service.in_flight:
         LOG.warning("ended with %d requests under way", service.in_flight)
 
 
-def _remember(app: FastAPI, problems: list[BaseException]) -> None:
+def _bound(listen: Listen) -> socket.socket:
+    """A socket that listens where it should. Raises `RunError`."""
+    try:
+        family, *_, address = socket.getaddrinfo(listen.host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(address[:2], family=family, backlog=2048)
+    except OSError as error:
+        raise RunError(f"{listen.url} cannot be listened on ({error.strerror or error}). Choose another with --host or --port.") from error
+
+
+def _remember(service: Service, problems: list[BaseException]) -> None:
     """Keep what made the start fail: uvicorn only logs it."""
-    service: Service = app.state.service
     start = service.start
 
     async def kept() -> None:
@@ -169,10 +177,8 @@ def _remember(app: FastAPI, problems: list[BaseException]) -> None:
 
 
 def _config(app: FastAPI, listen: Listen) -> uvicorn.Config:
-    return uvicorn.Config(
+    config = uvicorn.Config(
         app,
-        host=listen.host,
-        port=listen.port,
         http=Protocol,
         ws="none",
         lifespan="on",
@@ -188,3 +194,8 @@ def _config(app: FastAPI, listen: Listen) -> uvicorn.Config:
         ssl_certfile=str(listen.tls_cert) if listen.tls_cert else None,
         ssl_keyfile=str(listen.tls_key) if listen.tls_key else None,
     )
+    try:
+        config.load()
+    except (ssl.SSLError, OSError) as error:
+        raise RunError(f"--tls-cert {listen.tls_cert} and --tls-key {listen.tls_key} cannot be used: {error}.") from error
+    return config

@@ -63,6 +63,7 @@ class Service:
         self.draining = self.ready = False
         self.in_flight = 0
         self._watch, self._watched = Watch(self), Watched(self.metrics.registry)
+        self._store: Any = None
         self._traffic: Any = None
 
     async def start(self) -> None:
@@ -70,12 +71,14 @@ class Service:
         from tunewright.traffic.store import TrafficStore
 
         store = await asyncio.to_thread(TrafficStore.open, self.settings.traffic, base_dir=self.setup.base_dir)
-        self._traffic = store.writer()
+        self._store, self._traffic = store, store.writer()
         try:
+            if self.table.champion is None and self.target.base is None:
+                raise RunError(
+                    f"{self.table.model} has no champion yet, so nobody could be answered. `tunewright promote` makes a version one."
+                )
             await self.engine.start(Report(quiet=self.setup.quiet))
             await self.follow(self.table)
-            if self.table.champion is not None and self.table.name(self.table.champion) not in self.fleet.loaded:
-                raise RunError(f"{self.table.name(self.table.champion)} could not be loaded: the log above says why.")
         except BaseException:
             await self.stop()
             raise
@@ -94,6 +97,7 @@ class Service:
         await self.engine.stop()
         if self._traffic is not None:
             await asyncio.to_thread(self._traffic.close)
+            self._store.close()
 
     async def follow(self, table: Table) -> bool:
         """Load what `table` names, then send requests there. Whether all of it could be loaded; what could not is left as it was."""
@@ -115,7 +119,8 @@ class Service:
         if "champion" in failed:
             if self.ready:
                 return False
-            raise failed["champion"]
+            fault = failed["champion"]
+            raise fault if isinstance(fault, TunewrightError) else RunError(f"{table.name(table.champion or 0)} cannot be loaded: {fault}")
         if "challenger" in failed:
             table = _without_challenger(table)
         self.table = table

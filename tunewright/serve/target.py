@@ -75,7 +75,7 @@ class Target:
         return Recipe.check(values, source=str(told or "serve"), overrides=overrides).serve
 
     def _base_directory(self, table: Table) -> Path:
-        from tunewright.models.load import model_directory
+        from tunewright.models.load import BUNDLED, model_directory
 
         if self.base is not None:
             return model_directory(self.base)
@@ -84,7 +84,11 @@ class Target:
         assert release is not None
         told = read_json(release / "manifest.json")["base_model"]
         path = Path(told.get("path") or "")
-        return path if (path / "config.json").is_file() else model_directory(told["name"])
+        if (path / "config.json").is_file():
+            return path
+        if told["name"] in BUNDLED:
+            return model_directory(told["name"])
+        raise RunError(f"the base model {told['name']} of {release} is not on this machine ({path}); a request does not fetch it.")
 
 
 def find_target(given: str, registry: str | Path | None = None) -> Target:
