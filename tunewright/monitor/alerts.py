@@ -96,6 +96,7 @@ class Alerts:
         shown = {key: examples[key] for part in one.moved for key in part.examples if key in examples}
         detail = {"side": self.side, "family": one.family, "value": one.value, "before": one.before, "threshold": one.threshold, "p": one.p}
         detail |= {"moved": moved, "examples": shown, "advice": one.advice, "evidence": evidence, "within": 0}
+        detail |= {"told": now.detail["told"]} if now and "told" in now.detail else {}
         values = {"severity": one.severity, "state": state, "updated": moment, "count": count, "message": one.text, "detail": detail}
         self._save(self.key(one.name), one.name, now, values, moment)
 
