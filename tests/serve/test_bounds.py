@@ -68,6 +68,25 @@ def test_what_is_not_clean_json_is_400(client: TestClient, raw: bytes):
     still_answers(client)
 
 
+@pytest.mark.parametrize("key", ["x-unknown", "", " ", "a.b", "a\nb", "str", "é", "k" * 10_000, "__class__"])
+@pytest.mark.parametrize("path", [CHAT, "/v1/completions", "/v1/classify", "/v1/explain", "/v1/feedback"])
+def test_keys_with_odd_names_are_unknown_and_nothing_else(client: TestClient, path: str, key: str):
+    honest = {
+        "model": "reviews",
+        "messages": [{"role": "user", "content": "hi"}],
+        "prompt": "hi",
+        "input": "hi",
+        "request_id": "cls-" + "0" * 24,
+    }
+    needed = {CHAT: ("model", "messages"), "/v1/completions": ("model", "prompt"), "/v1/feedback": ("request_id",)}.get(
+        path, ("model", "input")
+    )
+    body = {name: honest[name] for name in needed} | ({"thumb": "up"} if path == "/v1/feedback" else {}) | {key: 42}
+    response = client.post(path, json=body)
+    assert (response.status_code, error_of(response)["code"]) == (400, "unknown_parameter")
+    assert len(response.text) < 1500
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [

@@ -99,9 +99,12 @@ def check(value: Any, schema: type[Body]) -> Body:
 def _mistake(error: ValidationError, schema: type[BaseModel]) -> ApiError:
     """The first mistake. Where one of several types would do, it is the one that went furthest."""
     first = max(error.errors(include_url=False), key=lambda one: len(one["loc"]))
-    steps = tuple(step for step in first["loc"] if isinstance(step, int) or (step.isidentifier() and step not in _TYPES))
+    unknown = first["type"] == "extra_forbidden"  # then the last step is the caller's own word, whatever it is
+    outer = first["loc"][:-1] if unknown else first["loc"]
+    steps = tuple(step for step in outer if isinstance(step, int) or (step.isidentifier() and step not in _TYPES))
+    steps = (*steps, _shown_key(first["loc"][-1])) if unknown else steps
     place = show_place(steps) or None
-    if first["type"] == "extra_forbidden":
+    if unknown:
         message, code = f"is not a key of this API.{did_you_mean(str(steps[-1]), _keys(schema, steps))}", "unknown_parameter"
     elif first["type"] == "missing":
         message, code = "is required and missing.", "missing_required_parameter"
@@ -118,6 +121,11 @@ _TYPES = {"str", "int", "float", "bool"}
 
 def _keys(schema: type[BaseModel], steps: tuple[int | str, ...]) -> list[str]:
     return list(schema.model_fields) if len(steps) == 1 else []
+
+
+def _shown_key(key: int | str) -> str:
+    text = one_line(key)
+    return text if len(text) <= 100 else f"{text[:100]}..."
 
 
 def _shown(value: Any) -> str:

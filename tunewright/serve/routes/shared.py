@@ -73,7 +73,7 @@ def described(body: type[BaseModel], answer: type[BaseModel], *, streams: bool =
     """What FastAPI tells of a route in the OpenAPI description: body, answer, errors."""
     content: dict[str, Any] = {"application/json": {"schema": {"$ref": f"#/components/schemas/{answer.__name__}"}}}
     if streams:
-        content["text/event-stream"] = {"schema": {"type": "string"}}
+        content["text/event-stream"] = {}
     told = {"required": True, "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{body.__name__}"}}}}
     return {"requestBody": told, "responses": {"200": {"description": "the answer", "content": content}} | errors_described()}
 
