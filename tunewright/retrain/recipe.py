@@ -57,9 +57,10 @@ def of_version(registry: Registry, version: int) -> LoopRecipe:
     file = release / "recipe.json"
     if not file.is_file():
         raise RunError(f"{release} has no recipe.json: it was packed by an older Tunewright. Run the release stage again and register it.")
-    run = known.lineage.get("run") or known.run
+    places = [Path(str(one)) for one in (known.run, known.lineage.get("run")) if one]
+    run = next((one for one in places if one.is_dir()), places[0] if places else release / "no-run")
     recipe = Recipe.check(read_json(file), str(file))
-    return LoopRecipe(version, release, recipe, Run(run or release / "unknown"), datetime.fromisoformat(known.created))
+    return LoopRecipe(version, release, recipe, Run(run), datetime.fromisoformat(known.created))
 
 
 def known_ids(recipe: LoopRecipe) -> set[str]:

@@ -1,0 +1,268 @@
+"""The acts of the drill, in order. Each does its part for real, measures, tells, and fails the drill when it did not happen."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tunewright import lifecycle
+from tunewright.core.files import read_json, sha256_file, write_json, write_parquet
+from tunewright.core.optional import require
+from tunewright.core.progress import Report
+from tunewright.core.recipe import Recipe
+from tunewright.drill.plan import Plan
+from tunewright.drill.shop import Answer, Shop, right, server
+from tunewright.drill.timeline import Timeline
+from tunewright.monitor.result import status
+from tunewright.monitor.rounds import Watch
+from tunewright.monitor.target import Target
+from tunewright.registry import Registry
+from tunewright.retrain import journal, machine, triggers
+from tunewright.retrain.recipe import champion_of
+from tunewright.traffic.store import TrafficStore
+
+MODEL, BY = "reviews", "drill"
+TURNS = 40  # looks at a rollout before the drill gives up
+SETTLE_SECONDS = 0.5  # from an answer to its row in the store, and from registry.json to the server
+
+
+@dataclass
+class Stage:
+    """What the acts share. `known` and `drifted` count the rows that were sent."""
+
+    plan: Plan
+    folder: Path
+    registry: Registry
+    store: TrafficStore
+    shop: Shop
+    line: Timeline
+    sent: Counter[str] = field(default_factory=Counter)
+
+    def ask(self, kind: str, count: int) -> list[Answer]:
+        """The next rows of `known` or `drifted`; each is sent once."""
+        rows = getattr(self.plan, kind).slice(self.sent[kind], count)
+        self.sent[kind] += len(rows)
+        self.line.require(len(rows) == count, "traffic", f"{count} more {kind} rows", f"the plan has {len(rows)} left")
+        found = self.shop.ask(rows)
+        time.sleep(SETTLE_SECONDS)
+        return found
+
+
+def play(plan: Plan, folder: Path, report: Report) -> Timeline:
+    """The whole drill in `folder`, which must be empty. Raises `DrillFailed` at the first step that did not happen."""
+    folder.mkdir(parents=True, exist_ok=True)
+    line, registry = Timeline(folder / "timeline.jsonl", report), Registry(folder / "registry" / MODEL)
+    release(plan, folder, registry, line)
+    with server(folder, MODEL, folder / "registry") as (url, process):
+        line.tell("serve", f"tunewright serve {MODEL}", f"process {process} answers at {url}")
+        with TrafficStore.open(champion_of(registry).recipe.serve.traffic, folder) as store:
+            shop = Shop(url, MODEL, plan.customers, plan.at_once)
+            stage = Stage(plan, folder, registry, store, shop, line)
+            for act in (calm, drift, label, retrain, roll_out, bad_release):
+                act(stage)
+            shop.close()
+        line.require(shop.failed == 0, "requests", "every request answered", f"{shop.failed} of {shop.served + shop.failed} failed")
+        line.tell(
+            "end", "the loop is closed", f"{shop.served:,} requests answered by HTTP, {shop.failed} failed; {line.seconds / 60:.1f} minutes"
+        )
+    return line
+
+
+def release(plan: Plan, folder: Path, registry: Registry, line: Timeline) -> None:
+    """Version 1: the whole lifecycle on the rows of the plan."""
+    write_parquet(folder / "rows.parquet", plan.rows)
+    values = {**plan.recipe, "data": {**plan.recipe["data"], "path": str(folder / "rows.parquet")}}
+    line.tell("release", f"the lifecycle on {len(plan.rows):,} rows begins", "")
+    run = lifecycle.run(Recipe.check(values, "drill", folder), folder / "run", report=Report(quiet=True))
+    verdict = run.verdict
+    words = f"{verdict['difference']:+.3f} {verdict['metric']} against {verdict['baseline']} on {verdict['n']} sealed rows"
+    line.require(verdict["verdict"] == "SHIP", "release", "a release that may serve", f"{verdict['verdict']}: {words}")
+    version = registry.register(run.path("release"), run=run.directory.resolve(), reason="drill: the first release", by=BY)
+    registry.promote(version, reason=f"SHIP: {words}", by=BY)
+    line.tell("release", f"{MODEL}@{version} is the champion", f"SHIP: {words}")
+
+
+def calm(stage: Stage) -> None:
+    """Traffic like the rows: the monitor must keep still."""
+    answers = stage.ask("known", stage.plan.calm)
+    waits = sorted(one.seconds for one in answers)
+    stage.line.tell(
+        "traffic",
+        f"{len(answers)} requests like those of training",
+        f"{right(answers):.1%} right; median {1000 * waits[len(waits) // 2]:.0f} ms with {stage.plan.at_once} at once; all by {_by(answers)}",
+        accuracy=right(answers),
+    )
+    seen = _watch(stage)
+    stage.line.require(not seen.sustained, "monitor", "no alarm without drift", ", ".join(one.key for one in seen.alerts))
+    stage.line.tell("monitor", "no drift alert", f"{seen.windows} windows measured")
+
+
+def drift(stage: Stage) -> None:
+    """Other customers come; the monitor says so by itself."""
+    before, start = _watch(stage).windows, time.monotonic()
+    answers: list[Answer] = []
+    found = None
+    while len(answers) < stage.plan.drift:
+        answers += stage.ask("drifted", min(stage.plan.wave, stage.plan.drift - len(answers)))
+        seen = _watch(stage)
+        if seen.sustained and found is None:
+            found = len(answers)
+            moved = "; ".join(f"{one.signal}: {one.message}" for one in seen.alerts)
+            stage.line.tell(
+                "detect",
+                f"the monitor raises {len(seen.alerts)} alerts",
+                f"after {found} drifted requests, {seen.windows - before} windows, {time.monotonic() - start:.0f} s: {moved[:300]}",
+                requests=found,
+            )
+    stage.line.require(found is not None, "detect", "a drift alert", f"none after {len(answers)} drifted requests")
+    stage.line.tell("drift", f"{len(answers)} drifted requests answered", f"{right(answers):.1%} right now", accuracy=right(answers))
+    stage.sent["labels_from"] = stage.sent["drifted"] - len(answers)
+    write_json(stage.folder / "drifted.json", [one.__dict__ for one in answers])
+
+
+def label(stage: Stage) -> None:
+    """Labels of a uniform sample arrive by HTTP, a reviewer approves them, and retraining is due."""
+    answers = [Answer(**one) for one in read_json(stage.folder / "drifted.json")]
+    due = triggers.check(stage.registry, stage.store, champion_of(stage.registry))
+    stage.line.require(not due.due, "label", "no retraining before there are labels", due.reason)
+    drawn = set(stage.store.draw(stage.plan.labels, "uniform", BY, seed=11)["id"])
+    chosen = [one for one in answers if one.id in drawn]
+    taken = stage.shop.say(chosen)
+    time.sleep(SETTLE_SECONDS)
+    approved, left = stage.store.approve([one.id for one in chosen], "reviewer")
+    stage.line.require(
+        approved == taken == len(chosen), "label", "labels taken and approved", f"{taken} taken, {approved} approved, {left}"
+    )
+    stage.line.tell(
+        "label", f"{taken} labels arrive as feedback and are approved", f"a uniform draw of {len(drawn)} answers was up for review"
+    )
+    due = triggers.check(stage.registry, stage.store, champion_of(stage.registry))
+    stage.line.require(due.due, "trigger", "retraining is due", " | ".join(due.lines()))
+    stage.line.tell("trigger", "retraining is due", "; ".join(f"{one.name}: {one.text}" for one in due.triggers if one.due))
+
+
+def retrain(stage: Stage) -> None:
+    """A challenger from the new rows, through the same lifecycle and past the gates."""
+    with journal.single_flight(stage.registry):
+        due = triggers.check(stage.registry, stage.store, champion_of(stage.registry))
+        attempt = machine.start(stage.registry, due, BY)
+        done = machine.advance(stage.registry, stage.store, Report(quiet=True))
+    for step in ("rows", "tune", "choose", "evaluate", "compare", "register"):
+        if attempt_done := journal.attempts(stage.registry)[-1].document["steps"].get(step, {}).get("result"):
+            stage.line.tell("gate" if step == "compare" else "retrain", f"{step} done", attempt_done["text"])
+    outcome = journal.attempts(stage.registry)[-1].document["outcome"]
+    stage.line.require(done.state == "waiting", "gate", "a challenger that passes every gate", f"{attempt.id}: {outcome}")
+
+
+def roll_out(stage: Stage) -> None:
+    """Live requests, answered unseen first, then for a growing share of the customers; labels come with them."""
+    answers = _climb(stage, "promoted", labels=True)
+    state = stage.registry.state()
+    after = [one for one in answers if one.version == f"{MODEL}@{state.champion}"]
+    stage.line.require(state.champion == 2, "promote", "version 2 is the champion", f"champion {state.champion}")
+    before = [one for one in answers if one.version == f"{MODEL}@1"]
+    words = f"right on live drifted requests: {right(before):.1%} of {len(before)} by version 1, {right(after):.1%} of {len(after)} by version 2"
+    fresh = stage.ask("drifted", stage.plan.wave // 2)
+    stage.line.require({one.version for one in fresh} == {f"{MODEL}@2"}, "promote", "all requests go to version 2", _by(fresh))
+    stage.line.tell(
+        "promote", f"{MODEL}@2 is the champion and answers all", f"{words}; {len(fresh)} of {len(fresh)} new requests by {_by(fresh)}"
+    )
+
+
+def bad_release(stage: Stage) -> None:
+    """A release with scrambled weights is forced past the gates; the canary must catch it and give the callers back."""
+    champion = stage.registry.state().champion
+    assert champion is not None
+    broken = scrambled(stage.registry.path(champion), stage.folder / "broken")
+    version = stage.registry.register(broken, reason="drill: a release that was damaged on its way", by=BY)
+    machine.start_rollout(stage.registry, str(version), BY, "drill: forced past the gate", force=True)
+    stage.line.tell("bad", f"{MODEL}@{version} is rolled out by --force", "its weights were scrambled; its manifest says NOT APPROVED")
+    answers = _climb(stage, "aborted", labels=True)
+    hit = [one for one in answers if one.version == f"{MODEL}@{version}"]
+    outcome = journal.attempts(stage.registry)[-1].document["outcome"]
+    state = stage.registry.state()
+    held = state.champion == champion and state.challenger is None and state.rollout is None
+    stage.line.require(held and bool(hit), "rollback", "the canary is stopped", f"{outcome}; champion {state.champion}")
+    stage.line.tell(
+        "catch", f"the canary aborts: {outcome}", f"{len(hit)} answers came from the bad version, {right(hit):.1%} of them right"
+    )
+    start = time.monotonic()
+    after = stage.ask("drifted", stage.plan.wave // 2)
+    stage.line.require({one.version for one in after} == {f"{MODEL}@{champion}"}, "rollback", "the champion answers all again", _by(after))
+    reason = stage.registry.history()[-1]["reason"]
+    stage.line.tell(
+        "rollback",
+        f"{MODEL}@{champion} answers everybody again",
+        f"{len(after)} of {len(after)} requests within {time.monotonic() - start:.0f} s, {right(after):.1%} right; history says: {reason[:120]}",
+    )
+
+
+def _climb(stage: Stage, until: str, labels: bool) -> list[Answer]:
+    """Live traffic and looks in turn until the attempt ends as it should; what was answered on the way. In the shadow no labels come yet."""
+    answers: list[Answer] = []
+    seen = ""
+    for _ in range(TURNS):
+        with journal.single_flight(stage.registry):
+            done = machine.advance(stage.registry, stage.store, Report(quiet=True))
+        where = _rollout(stage.registry)
+        if where != seen:
+            seen = where
+            stage.line.tell("canary" if "canary" in where else "shadow" if "shadow" in where else "step", where, done.waiting)
+        if done.state != "waiting":
+            assert done.attempt is not None
+            stage.line.require(done.state == until, "canary", f"the rollout is {until}", str(done.attempt.document["outcome"]))
+            return answers
+        time.sleep(SETTLE_SECONDS)  # the server has seen the registry
+        wave = stage.ask("drifted", stage.plan.wave)
+        answers += wave
+        if labels and "shadow" not in where:
+            stage.shop.say(wave)
+            time.sleep(SETTLE_SECONDS)
+    stage.line.require(False, "canary", f"the rollout is {until}", f"still waiting after {TURNS} looks: {done.waiting}")
+    return answers
+
+
+def _rollout(registry: Registry) -> str:
+    state = registry.state()
+    if state.rollout is None:
+        return f"{MODEL}@{state.champion} answers all"
+    who = f"{MODEL}@{state.rollout.challenger}"
+    if state.rollout.mode == "shadow":
+        return f"shadow: {who} answers unseen"
+    return f"canary: {who} answers {state.rollout.share:.0%} of the customers"
+
+
+def _watch(stage: Stage) -> Any:
+    """One round of the monitor, and what it knows then of the champion."""
+    Watch(Target(MODEL, stage.registry), stage.store).round()
+    return status(stage.store, MODEL, f"{MODEL}@{stage.registry.state().champion}")
+
+
+def _by(answers: list[Answer]) -> str:
+    return ", ".join(f"{version} {count}" for version, count in sorted(Counter(one.version for one in answers).items()))
+
+
+def scrambled(release: Path, target: Path) -> Path:
+    """A copy of `release` with the values of every learnt matrix in random order, and a manifest that is not approved but otherwise in order."""
+    shutil.copytree(release, target, ignore=shutil.ignore_patterns("lineage.json"))
+    torch, files = require("torch", "train"), require("safetensors.torch", "train")
+    for path in sorted(target.glob("*.safetensors")):
+        tensors = files.load_file(path)
+        mixed = {name: one.flatten()[_order(torch, one.numel())].reshape(one.shape) for name, one in tensors.items()}
+        files.save_file(mixed, path, metadata={"format": "pt"})
+    manifest = read_json(target / "manifest.json")
+    for one in manifest["files"]:
+        path = target / one["path"]
+        one |= {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
+    mark = sha256_file(next(target.glob("*.safetensors")))[:16]
+    changed = {"approved": False, "verdict": "DON'T SHIP", "status": "NOT APPROVED: damaged for the drill.", "fingerprint": mark}
+    write_json(target / "manifest.json", manifest | changed)
+    return target
+
+
+def _order(torch: Any, count: int) -> Any:
+    return torch.randperm(count, generator=torch.Generator().manual_seed(count))

@@ -1,0 +1,70 @@
+"""What a drill plays: rows to learn from, traffic like them, traffic unlike them, and a recipe.
+
+The real one: the bundled 135M model learns Amazon reviews with LoRA; then customers write about films. Rows are real and were rated by the
+same people in the same way (`examples/reviews/README.md`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from tunewright.core.errors import RunError
+
+REVIEWS = Path("examples/reviews")
+HELD_OUT = 0.2  # of the reviews, by whole reviews: traffic before the drift
+TRAIN_ON = 2000  # sentences, so that the drill keeps within minutes
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`known` and `drifted` hold text and label of traffic before and after the drift, each row sent once. Counts are of requests."""
+
+    rows: pl.DataFrame
+    known: pl.DataFrame
+    drifted: pl.DataFrame
+    recipe: dict[str, Any]
+    calm: int = 400
+    drift: int = 1000
+    labels: int = 900
+    wave: int = 120  # of a canary, between two looks
+    customers: int = 400
+    at_once: int = 8  # requests under way
+
+
+def real(folder: Path = REVIEWS) -> Plan:
+    """The demo's rows and model. Raises `RunError` when the rows are not there."""
+    files = [folder / "reviews.csv", folder / "drift.csv"]
+    if missing := [one for one in files if not one.is_file()]:
+        raise RunError(f"{missing[0]}: the drill needs the rows of the example. Run it in a checkout, or give their folder with --data.")
+    reviews, films = (pl.read_csv(one, infer_schema=False) for one in files)
+    names = reviews["review"].unique().sort().shuffle(seed=5)
+    held = names.head(int(HELD_OUT * len(names)))
+    rows = reviews.filter(~pl.col("review").is_in(held.implode()))
+    known = reviews.filter(pl.col("review").is_in(held.implode())).sample(fraction=1.0, shuffle=True, seed=6)
+    return Plan(rows.head(TRAIN_ON), known, films.sample(fraction=1.0, shuffle=True, seed=7), RECIPE)
+
+
+RECIPE: dict[str, Any] = {
+    "data": {
+        "id": "id",
+        "groups": ["review"],
+        "instruction": "What does this sentence from a review say about its subject? Answer with one word: negative, neutral or positive.",
+    },
+    "tune": {"techniques": ["lora"], "minutes": 0.6, "evaluations": 1, "validation_rows": 150, "metric": "accuracy"},
+    "evaluate": {"metric": "accuracy", "baselines": ["majority", "tfidf_logistic"]},
+    "explain": {"rows": 2},
+    "release": {"probe_rows": 8},
+    "serve": {"requests_per_minute": None, "shadow_queue": 256, "traffic": {"url": "sqlite:///traffic.db"}},
+    "monitor": {"window": 200, "resamples": 300, "label_maturity_hours": 0},
+    "retrain": {
+        "minutes": 1.2,
+        "min_new_rows": 300,
+        "rolling_test": 0.5,
+        "replay": 0.5,
+        "canary": {"shadow_requests": 60, "shares": [0.1, 0.5, 1.0], "requests": 40, "worse_by": 0.15},
+    },
+}
