@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from tunewright.core.errors import LedgerError, TunewrightError
+from tunewright.core.errors import LedgerError, RunError, TunewrightError
 from tunewright.core.files import read_parquet
 from tunewright.core.ledger import Ledger, check_conservation
 from tunewright.core.run import Run
@@ -32,11 +34,24 @@ def verify(run: Run, what: str | None = None) -> list[dict[str, Any]]:
         if not what and not run.done(_NEEDS[name]):
             results.append({"name": name, "ok": None, "text": f"nothing to check: {_NEEDS[name]} has not finished"})
             continue
-        try:
-            results.append({"name": name, "ok": True, "text": _CHECKS[name](run)})
-        except (TunewrightError, LedgerError) as error:
-            results.append({"name": name, "ok": False, "text": str(error)})
+        results.append(_result(name, partial(_CHECKS[name], run)))
     return results
+
+
+def verify_release(directory: Path, what: str | None = None) -> list[dict[str, Any]]:
+    """The same for a release without its run, such as a registered version: its `tokens` (files included), its `parity`, or both."""
+    release = import_module("tunewright.release")
+    checks = {"tokens": release.verify_tokens, "parity": release.verify_parity}
+    if what not in (None, *checks):
+        raise RunError(f"{directory} is a release, not a run: {what} cannot be checked there. It must be one of: {', '.join(checks)}.")
+    return [_result(name, partial(checks[name], directory)) for name in ([what] if what else checks)]
+
+
+def _result(name: str, check: Callable[[], Any]) -> dict[str, Any]:
+    try:
+        return {"name": name, "ok": True, "text": str(check())}
+    except (TunewrightError, LedgerError) as error:
+        return {"name": name, "ok": False, "text": str(error)}
 
 
 def _ids(run: Run, files: list[str]) -> pl.Series:
@@ -68,11 +83,11 @@ def _resume(run: Run) -> str:
 
 
 def _tokens(run: Run) -> str:
-    return str(import_module("tunewright.release").verify_tokens(run))
+    return str(import_module("tunewright.release").verify_tokens(run.path("release")))
 
 
 def _parity(run: Run) -> str:
-    return str(import_module("tunewright.release").verify_parity(run))
+    return str(import_module("tunewright.release").verify_parity(run.path("release")))
 
 
 _CHECKS: dict[str, Callable[[Run], str]] = {"ledger": _ledger, "seal": _seal, "resume": _resume, "tokens": _tokens, "parity": _parity}

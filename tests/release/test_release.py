@@ -15,7 +15,7 @@ from tests.release.winner import LABELS, TEXTS, context_of
 from tunewright.core.errors import RunError
 from tunewright.core.files import read_json, read_parquet, write_json
 from tunewright.core.recipe import Recipe
-from tunewright.core.run import Context, Run
+from tunewright.core.run import Context
 from tunewright.models.chat import ChatFormat
 from tunewright.models.load import attach, load_base
 from tunewright.models.score import score_labels
@@ -33,21 +33,6 @@ def released(tmp_path_factory: pytest.TempPathFactory, base_dir: Path) -> Contex
     context = context_of(tmp_path_factory.mktemp("run") / "reviews", base_dir)
     run(context)
     return context
-
-
-@pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The script's own code in this process: its six seconds of imports prove something once, not ten times."""
-    from tunewright.release import parity_script
-
-    def ask(directory: Path, form: dict, texts: list[str]) -> dict:
-        model, tokenizer = parity_script.load(str(directory))
-        found = [parity_script.answer(model, tokenizer, form, text) for text in texts]
-        longest = 1 + max(map(len, form["answers"].values()))
-        said = [parity_script.greedy(model, tokenizer, form, text, longest) for text in texts]
-        return {"log_likelihood": found, "greedy": said, "versions": {}, "seconds": 0.0}
-
-    monkeypatch.setattr(parity, "ask", ask)
 
 
 def ours(context: Context) -> np.ndarray:
@@ -85,20 +70,20 @@ def test_the_manifest_names_every_file_and_a_changed_one_is_noticed(released: Co
     shutil.copytree(released.run.path("release"), copy)
     named = {one["path"] for one in read_json(copy / "manifest.json")["files"]}
     assert named == {path.name for path in copy.iterdir()} - {"manifest.json", "started.json"}
-    assert "5 probe rows give the tokens of training" in verify_tokens(Run(tmp_path))
+    assert "5 probe rows give the tokens of training" in verify_tokens(tmp_path / "release")
     (copy / "README.md").write_text("better than it is")
     with pytest.raises(RunError, match=r"README.md was changed"):
-        verify_tokens(Run(tmp_path))
+        verify_tokens(tmp_path / "release")
 
 
 def test_a_packed_release_can_be_asked_again(released: Context, tmp_path: Path, here: None) -> None:
     shutil.copytree(released.run.path("release"), tmp_path / "release")
-    assert "4 of 4 answers alike" in verify_parity(Run(tmp_path))
+    assert "4 of 4 answers alike" in verify_parity(tmp_path / "release")
     config = read_json(tmp_path / "release" / "adapter_config.json")
     tiny_model(tmp_path / "other", seed=1)
     write_json(tmp_path / "release" / "adapter_config.json", config | {"base_model_name_or_path": str(tmp_path / "other")})
     with pytest.raises(RunError, match="answer differently"):
-        verify_parity(Run(tmp_path))
+        verify_parity(tmp_path / "release")
 
 
 def test_it_keeps_the_lifecycles_marker_and_leaves_nothing_half_written(released: Context) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import json
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,14 @@ def existing(path: str) -> Run:
     if not Path(path, "resolved.json").is_file():
         raise RunError(f"{path} is not a run directory: it holds no resolved.json. `tunewright run RECIPE` makes one.")
     return Run(path)
+
+
+def user() -> str:
+    """Who runs the command, as histories name them."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
 
 
 def out(given: argparse.Namespace, document: Any, lines: list[str]) -> None:

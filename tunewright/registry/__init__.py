@@ -10,8 +10,8 @@
 Who reads (`state.py`, `store.py`) needs no lock: a change is one rename. `intake.py` checks and takes in a release.
 """
 
-from tunewright.registry.places import find, models, open_model, root
+from tunewright.registry.places import Place, find, locate, models, open_model, root
 from tunewright.registry.state import Mode, Rollout, State, Version
 from tunewright.registry.store import Registry
 
-__all__ = ["Mode", "Registry", "Rollout", "State", "Version", "find", "models", "open_model", "root"]
+__all__ = ["Mode", "Place", "Registry", "Rollout", "State", "Version", "find", "locate", "models", "open_model", "root"]

@@ -76,11 +76,13 @@ def take(release: Path, files: list[dict[str, Any]], target: Path) -> None:
 
 def why_not(release: Path, manifest: Mapping[str, Any], gates: tuple[Mapping[str, Any], ...]) -> tuple[list[str], list[str]]:
     """What speaks against serving a release: (what `force` may overrule, what nothing may)."""
-    soft, hard = [], []
+    soft: list[str] = []
+    hard: list[str] = []
     if not manifest["approved"]:
         soft.append(f"it is not approved (verdict {manifest['verdict']})")
-    soft += [f"gate {one['name']}: {one.get('text', 'failed')}" for one in gates if one.get("passed") is False and one["name"] != "parity"]
-    hard += [f"gate parity: {one.get('text', 'failed')}" for one in gates if one.get("passed") is False and one["name"] == "parity"]
+    for one in gates:
+        if one.get("passed") is False:
+            (hard if one["name"].startswith("parity") else soft).append(f"gate {one['name']}: {one.get('text', 'failed')}")
     parity = read_json(release / "parity.json") if (release / "parity.json").is_file() else {}
     if not parity.get("rows"):
         hard.append("its parity was never checked (no parity.json): nobody knows that it answers as the tested model did")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from tunewright.core.errors import RunError
@@ -40,3 +41,33 @@ def find(ref: str, directory: str | Path | None = None) -> tuple[Registry, int]:
     name, _, version = ref.partition("@")
     registry = open_model(name, directory)
     return registry, registry.resolve(version or "champion")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A release that somebody named: a version of a registry, the one of a run, or a directory of its own."""
+
+    directory: Path
+    name: str
+    registry: Registry | None = None
+    version: int | None = None
+    run: Path | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}" if self.registry is not None else str(self.directory)
+
+
+def locate(ref: str, directory: str | Path | None = None) -> Place:
+    """The release that `ref` names: a run directory, a release directory, or MODEL, MODEL@champion, MODEL@3. Raises `RunError`."""
+    path = Path(ref)
+    if (path / "release" / "manifest.json").is_file():
+        return Place(path / "release", path.resolve().name, run=path)
+    if (path / "manifest.json").is_file():
+        inside = path.resolve().name == "release" and (path.resolve().parent / "resolved.json").is_file()
+        return Place(path, path.resolve().parent.name if inside else path.resolve().name, run=path.resolve().parent if inside else None)
+    if path.is_dir() and (path / "resolved.json").is_file():
+        raise RunError(f"{ref} has no release yet. `tunewright run` packs one at its end; `tunewright release RECIPE` is that stage alone.")
+    if "@" not in ref and not NAME.fullmatch(ref):
+        raise RunError(f"{ref} is no run, no release and no model: a run has a release/, a release a manifest.json, a model a name.")
+    registry, version = find(ref, directory)
+    return Place(registry.path(version), registry.name, registry, version)

@@ -30,7 +30,7 @@ from tunewright.core.errors import RunError
 from tunewright.core.files import atomic_dir, fingerprint, read_json, read_parquet, sha256_file, write_json, write_parquet, write_text
 from tunewright.core.run import Context, Run
 from tunewright.core.urls import masked
-from tunewright.registry.intake import weights_fingerprint
+from tunewright.registry.intake import check, weights_fingerprint
 
 MARKERS = ("started.json", "done.json")  # of the lifecycle, not of the release
 
@@ -98,7 +98,7 @@ def run(context: Context) -> ReleaseResult:
             "recipe": fingerprint(recipe.model_dump()),
             "versions": {"tunewright": __version__} | same["versions"],
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "lineage": _lineage(run, recipe.data.path),
+            "lineage": _lineage(run, verdict, recipe.data.path),
         }
         write_text(beside / "README.md", card.model_card(run, manifest, calibration))
         write_json(beside / "manifest.json", manifest | {"files": _files(beside)})
@@ -108,7 +108,7 @@ def run(context: Context) -> ReleaseResult:
     return ReleaseResult(final, read_json(final / "manifest.json"), same, calibration)
 
 
-def _lineage(run: Run, path: str | list[str]) -> dict[str, Any]:
+def _lineage(run: Run, verdict: dict[str, Any], path: str | list[str]) -> dict[str, Any]:
     """Back to the rows: what they were read from, the splits by hash, and how often the sealed test was looked at."""
     seal, counts = read_json(run.path("prepare", "seal.json")), read_json(run.path("prepare", "summary.json"))["counts"]
     files = {name: run.path("prepare", f"{name}.parquet") for name in ("train", "validation")}
@@ -123,29 +123,40 @@ def _lineage(run: Run, path: str | list[str]) -> dict[str, Any]:
             | {name: sum(found.values()) for name, found in counts.items()},
         },
         "seal": {"sha256": seal["sha256"], "rows": seal["rows"], "openings": len(seal["openings"])},
+        "evaluation": {
+            "metric": verdict["metric"],
+            "scores": next(
+                one["scores"] for one in read_json(run.path("evaluate", "results.json"))["systems"] if one["name"] == verdict["candidate"]
+            ),
+            **{key: verdict[key] for key in ("baseline", "difference", "ci_low", "ci_high", "p_value", "n")},
+        },
         "stages": {name: done["inputs"] for name in ("audit", "prepare", "tune", "evaluate") if (done := run.done(name))},
     }
 
 
-def verify_tokens(run: Run) -> str:
+def verify_tokens(directory: Path) -> str:
     """Check a packed release again: its files, and the tokens that its tokenizer gives. Raises `RunError`."""
     from tunewright.release import pack
 
-    directory, contract = run.path("release"), read_json(run.path("release", "tokens.json"))
-    for one in read_json(directory / "manifest.json")["files"]:
-        path = directory / one["path"]
-        if not path.exists() or sha256_file(path) != one["sha256"]:
-            state = "was changed" if path.exists() else "is missing"
-            raise RunError(f"{path} {state} since the release was packed. Run the release stage again.")
+    contract = read_json(directory / "tokens.json")
+    check(directory, read_json(directory / "manifest.json")["files"])
     pack.check_contract(contract, directory)
     return f"every file is as it was packed; {len(contract['rows'])} probe rows give the tokens of training"
 
 
-def verify_parity(run: Run) -> str:
-    """Let plain libraries answer the probe rows of a packed release again. Raises `RunError` when they differ."""
-    from tunewright.release import parity
+def verify_parity(directory: Path) -> str:
+    """Let plain libraries answer the probe rows of a packed release again; tell what was measured of its exports.
 
-    return _alike(parity.again(run.path("release")))
+    Raises `RunError` when they differ, or when an export did.
+    """
+    from tunewright.release import gate, parity
+
+    told = _alike(parity.again(directory))
+    arms = gate.kept(directory)
+    failed = [f"{one['name']}: {one['text']}" for one in arms if not one["passed"]]
+    if failed:
+        raise RunError(f"{told}; but of the exports {'; '.join(failed)} Export it again.")
+    return "; ".join([told, *(f"{one['name']} was alike on {one['time'][:10]}: {one['text']}" for one in arms)])
 
 
 def _alike(parity: dict[str, Any]) -> str:

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from tunewright.core.score import Floats, Ints, macro_f1
+from tunewright.registry.intake import DIFFERS
 from tunewright.release.gate.arm import Arm, ParityError
 from tunewright.release.gate.probes import Probes
 
@@ -37,7 +38,7 @@ class Tolerance:
 
 
 TOLERANCES = {
-    "f32": Tolerance(nats=2e-3, greedy=0.99, worse=0.02),
+    "f32": Tolerance(nats=2e-3, greedy=1.0, worse=0.02),
     "f16": Tolerance(nats=0.1, greedy=0.9, worse=0.03),
     "bf16": Tolerance(nats=0.2, greedy=0.9, worse=0.05),
     "q8_0": Tolerance(nats=0.3, greedy=0.9, worse=0.05),
@@ -95,7 +96,8 @@ def _likelihoods(arm: Arm, probes: Probes, tolerance: Tolerance, found: dict[str
     told |= {"release_from_untuned": float(np.abs(ours - base).mean()), "normalised": arm.normalised}
     finite = {key: value if not isinstance(value, float) or np.isfinite(value) else None for key, value in told.items()}
     found["likelihoods"] = finite
-    if not gap.mean() < from_base.mean():
+    lost = from_base.mean() <= gap.mean() and from_base.mean() < told["release_from_untuned"] / 2
+    if lost or from_base.max() <= DIFFERS:
         raise _fail(found, f"it answers like the untuned model: {from_base.mean():.4f} nats from that, {gap.mean():.4f} from the release.")
     if gap.max() > tolerance.nats:
         row, label = (int(one) for one in np.unravel_index(gap.argmax(), gap.shape))
@@ -114,10 +116,11 @@ def _log_shares(scores: Floats) -> Floats:
 
 def _greedy(arm: Arm, probes: Probes, tolerance: Tolerance, found: dict[str, Any]) -> dict[str, Any]:
     theirs = arm.greedy(probes.texts, probes.longest)
-    other = [number for number, (one, ours) in enumerate(zip(theirs, probes.greedy, strict=True)) if one != ours]
+    pairs = enumerate(zip(theirs, probes.greedy, strict=True))
+    other = [number for number, (one, ours) in pairs if _whole(one) != _whole(ours)]
     alike = len(theirs) - len(other)
     found["greedy"] = {"rows": len(theirs), "alike": alike}
-    if alike < tolerance.greedy * len(theirs):
+    if alike < int(tolerance.greedy * len(theirs)):
         row = other[0]
         raise _fail(
             found,
@@ -125,6 +128,11 @@ def _greedy(arm: Arm, probes: Probes, tolerance: Tolerance, found: dict[str, Any
             f"({probes.texts[row][:40]!r}) it says {theirs[row][:40]!r} and the release {probes.greedy[row][:40]!r}.",
         )
     return dict(found["greedy"])
+
+
+def _whole(answer: str) -> str:
+    """Without the half of a character that an answer may be cut in: some servers keep it back, libraries show it as U+FFFD."""
+    return answer.rstrip("\ufffd").strip()
 
 
 def _score(arm: Arm, probes: Probes, tolerance: Tolerance, found: dict[str, Any]) -> dict[str, Any]:

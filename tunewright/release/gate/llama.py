@@ -37,6 +37,7 @@ class LlamaArm:
     def __init__(self, name: str, file: Path, probes: Probes, tokenizer: Any, context: int) -> None:
         self.name, self._probes, self._tokenizer = name, probes, tokenizer
         self._size = len(tokenizer)
+        self._letter = tokenizer("a", add_special_tokens=False)["input_ids"][0]
         command = [sys.executable, str(SCRIPT), str(file), str(context)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
@@ -97,7 +98,7 @@ class LlamaArm:
         return turns if prompt["system"] is None else [{"role": "system", "content": prompt["system"]}, *turns]
 
     def _next(self, ids: list[int], alternatives: int) -> dict[int, float]:
-        """Log-probabilities of the likeliest next tokens."""
-        body = {"prompt": ids, "n_predict": 1, "n_probs": alternatives, "temperature": 0, "cache_prompt": True}
+        """Log-probabilities of the likeliest next tokens. An end token would be told without any, so the one that is taken is a letter."""
+        body = {"prompt": ids, "n_predict": 1, "n_probs": alternatives, "temperature": 0, "logit_bias": [[self._letter, 1e6]]}
         told = self._client.ask("/completion", body)["completion_probabilities"][0]["top_logprobs"]
         return {int(one["id"]): float(one["logprob"]) for one in told}
