@@ -275,7 +275,8 @@ def test_slow_clients_are_cut_off_and_others_go_on(impatient: Running):
         "body": lines + b"Content-Length: 1000\r\n\r\n{",
         "chunked": lines + b"Transfer-Encoding: chunked\r\n\r\n",
     }
-    with ThreadPoolExecutor(4) as pool:
+    starts["second"] = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" + lines + b"X-Slow: "
+    with ThreadPoolExecutor(5) as pool:
         slow = {name: pool.submit(dribble, url, start, 10.0) for name, start in starts.items()}
         silent = pool.submit(dribble, url, b"", 10.0)
         while not all(one.done() for one in slow.values()):
