@@ -69,4 +69,4 @@ def _served(given: argparse.Namespace) -> dict[str, Any]:
         assert place.version is not None
         told = {"name": f"parity of {arm['name']}", "passed": arm["passed"], "text": arm["text"]}
         place.registry.record_gates(place.version, [told], reason=f"asked {given.endpoint}", by=user())
-    return {"name": "parity", "ok": arm["passed"], "text": f"{arm['name']}: {arm['text']}", "measured": arm}
+    return {"name": "parity", "ok": arm["passed"], "text": f"{arm['name']} ({arm['artefact']}): {arm['text']}", "measured": arm}

@@ -22,6 +22,7 @@ class Arm(Protocol):
     """An artefact that answers. `normalised`: its scores are log-probabilities over the labels, so only their differences count."""
 
     name: str
+    artefact: str  # where it is, when the name does not say
     normalised: bool
     reads_controls: bool  # control tokens in a text become control tokens, as in every server that takes whole chats as text
 

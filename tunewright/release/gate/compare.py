@@ -48,7 +48,8 @@ TOLERANCES = {
 def compare(arm: Arm, probes: Probes, tolerance: Tolerance) -> dict[str, Any]:
     """What was measured, with a line for people. Raises `ParityError` when the artefact is not the release."""
     clock = time.monotonic()
-    found: dict[str, Any] = {"name": arm.name, "passed": False, "text": "", "tolerance": asdict(tolerance), "release": probes.release}
+    found: dict[str, Any] = {"name": arm.name, "artefact": arm.artefact, "passed": False, "text": ""}
+    found |= {"tolerance": asdict(tolerance), "release": probes.release}
     try:
         found["tokens"] = _tokens(arm, probes, found)
         found["likelihoods"] = _likelihoods(arm, probes, tolerance, found)
@@ -61,7 +62,8 @@ def compare(arm: Arm, probes: Probes, tolerance: Tolerance) -> dict[str, Any]:
 
 def _fail(found: dict[str, Any], what: str) -> ParityError:
     found["text"] = what
-    return ParityError(f"{found['name']} is not the release that was tested: {what} It is not to be used.", found)
+    who = f"{found['name']} ({found['artefact']})" if found["artefact"] else found["name"]
+    return ParityError(f"{who} is not the release that was tested: {what} It is not to be used.", found)
 
 
 def _tokens(arm: Arm, probes: Probes, found: dict[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ class EndpointArm:
     reads_controls = True
 
     def __init__(self, url: str, model: str, probes: Probes, tokenizer: Any, key: str | None = None) -> None:
-        self.name = f"endpoint {model}"
+        self.name, self.artefact = "endpoint", f"{model} at {url}"
         self._client, self._model, self._probes, self._tokenizer = Client(url, key), model, probes, tokenizer
         self._known(model)
         self.normalised = self._classifies()

@@ -31,6 +31,7 @@ def available() -> bool:
 class LlamaArm:
     """`file`, served by llama.cpp on loopback until `close`."""
 
+    artefact = ""
     normalised = False
     reads_controls = True
 

@@ -16,6 +16,7 @@ from tunewright.release import parity_script
 class PlainArm:
     """A model and a tokenizer. Control tokens in a text stay text, as in training."""
 
+    artefact = ""
     normalised = False
     reads_controls = False
 
