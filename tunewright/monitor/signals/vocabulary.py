@@ -29,6 +29,7 @@ class Vocabulary(Signal):
         common = np.sort(np.argsort(-frequency, kind="stable")[: self.words])
         columns = matrix[:, common]
         apart = divergence(*counts(columns, own.sides))
-        moved = shifted(own, "word", known.gather(common).to_list(), columns)
+        named = np.flatnonzero(known.gather(common).str.contains(r"\w").to_numpy())  # marks count, but tell a reader little
+        moved = shifted(own, "word", known.gather(common[named]).to_list(), columns[:, named])
         rose = ", ".join(one.name for one in moved if (one.now or 0) > (one.before or 0))
         return Measure(float(apart[0]), 0.0, f"words that rose most: {rose or 'none'}", apart, quadratic=True, moved=moved)
