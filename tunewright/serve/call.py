@@ -14,6 +14,7 @@ from tunewright.serve.errors import ApiError
 from tunewright.serve.fleet import Lease
 from tunewright.serve.keys import Key
 from tunewright.serve.limits import Gate, Ticket
+from tunewright.serve.logs import one_line
 from tunewright.serve.releases import Release
 from tunewright.serve.routing import Choice, caller_hash, choose
 from tunewright.traffic.record import Exchange
@@ -105,7 +106,7 @@ class Call:
                 id=id,
                 time=self.when,
                 endpoint=self.endpoint,
-                model=self.asked[:200],
+                model=one_line(self.asked[:200]),
                 version=self.choice.name if self.choice else "",
                 release=release.release if release else "",
                 base=release.base if release else "",
