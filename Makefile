@@ -5,7 +5,7 @@ BIN := .venv/bin
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: setup demo test test-fast check bench docs clean
+.PHONY: setup demo drill test test-fast check bench docs clean
 setup: .venv/.ready
 
 .venv/.ready: pyproject.toml constraints.txt
@@ -17,6 +17,9 @@ setup: .venv/.ready
 demo: setup
 	@$(BIN)/tunewright run examples/reviews/recipe.yaml --run runs/demo; code=$$?; \
 	if [ $$code -eq 1 ] || [ $$code -eq 3 ]; then echo "(exit code $$code: the demo ran; this is its verdict)"; exit 0; else exit $$code; fi
+
+drill: setup
+	$(BIN)/tunewright drill
 
 test: setup
 	$(BIN)/python -m pytest -q -m "slow or not slow"

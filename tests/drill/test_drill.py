@@ -12,6 +12,7 @@ from tunewright.cli import main
 from tunewright.core.errors import RunError
 from tunewright.core.files import read_json
 from tunewright.core.progress import Report
+from tunewright.core.run import Run
 from tunewright.drill import acts, plan
 from tunewright.drill.timeline import DrillFailed, Timeline
 from tunewright.registry import Registry
@@ -29,12 +30,6 @@ def tiny_plan(folder: Path, **changed: Any) -> plan.Plan:
     recipe = story.values(folder)
     recipe["data"] = {"id": "id"}
     recipe["serve"] = {"requests_per_minute": None, "shadow_queue": 256, "traffic": {"url": "sqlite:///traffic.db", "keep": "text"}}
-    recipe["monitor"] = {
-        "window": 60,
-        "resamples": 200,
-        "label_maturity_hours": 0,
-        "signals": ["vocabulary", "label_mix", "confidence", "accuracy"],
-    }
     recipe["retrain"] = {
         "min_new_rows": 80,
         "rolling_test": 0.4,
@@ -66,7 +61,12 @@ def test_the_loop_closes_and_every_line_has_its_evidence(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_without_drift_the_drill_fails_and_says_at_which_step(tmp_path: Path):
+def test_without_drift_the_drill_fails_and_says_at_which_step(tmp_path: Path, first_run: Run, monkeypatch: pytest.MonkeyPatch):
+    def made(plan: plan.Plan, folder: Path, registry: Registry, line: Timeline) -> None:
+        registry.register(first_run.path("release"), run=first_run.directory, reason="test", by="test")
+        registry.promote(1, reason="test", by="test")
+
+    monkeypatch.setattr(acts, "release", made)
     same = tiny_plan(tmp_path, drifted=frame("old", 400, 2), drift=120)
     with pytest.raises(DrillFailed, match="drill: detect: a drift alert did not happen: none after 120 drifted requests"):
         acts.play(same, tmp_path / "drill", QUIET)

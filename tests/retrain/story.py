@@ -66,7 +66,12 @@ def values(folder: Path, steps: int = 140, **sections: Any) -> dict[str, Any]:
         "explain": {"methods": ["occlusion"], "rows": 1},
         "release": {"probe_rows": 2},
         "serve": {"traffic": {"keep": "text"}},
-        "monitor": {"label_maturity_hours": 0, "resamples": 200},
+        "monitor": {
+            "window": 60,
+            "label_maturity_hours": 0,
+            "resamples": 200,
+            "signals": ["vocabulary", "label_mix", "confidence", "accuracy"],
+        },
         "retrain": RETRAIN,
         **sections,
     }

@@ -191,6 +191,9 @@ def test_the_simulation_decides_as_the_machine_does():
     assert late.action == "abort"
     few = rollout.judge(calm | {"accuracy": ((3, 20), (5, 20))}, 150, SETTINGS)
     assert few.action == "next"
+    bad = rollout.judge(calm | {"accuracy": ((3, 20), (8, 20))}, 150, SETTINGS)
+    assert bad.action == "wait", "a loss that is seen, but not sure, waits for more labels"
+    assert rollout.judge(calm | {"accuracy": ((3, 20), (8, 20))}, 2000, SETTINGS).action == "abort"
 
 
 def test_what_can_never_be_ruled_out_ends(mocked: Registry):

@@ -1,8 +1,5 @@
 """Databases: DuckDB, SQLite, a real PostgreSQL and a real Flight SQL server on loopback. Credentials are never shown."""
 
-import os
-import pwd
-import shutil
 import socket
 import sqlite3
 import subprocess
@@ -21,6 +18,7 @@ from tunewright.core.progress import Report
 from tunewright.core.recipe import DataSettings, Recipe
 from tunewright.core.urls import masked
 from tunewright.sources import fingerprint, read_rows
+from tunewright.testing.postgres import postgres_server
 
 ROWS = [("good phone", "positive", 5), ("bad phone", "negative", 1), ("it's ok", None, 3)]
 QUERY = "SELECT body AS text, mood AS label, stars FROM reviews ORDER BY stars DESC"
@@ -136,52 +134,9 @@ def until_open(port: int, process: subprocess.Popen[bytes]) -> None:
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[int]:
-    """A PostgreSQL server of our own; it refuses to run as root, so as root it runs as nobody."""
-    folder = Path("/tmp") / f"tunewright-postgres-{os.getpid()}"
-    folder.mkdir()
-    become = {"user": pwd.getpwnam("nobody").pw_uid, "group": pwd.getpwnam("nobody").pw_gid, "extra_groups": []} if os.getuid() == 0 else {}
-    if become:
-        os.chown(folder, become["user"], become["group"])
-    port, process = free_port(), None
-    try:
-        (folder / "password").write_text("s3cret/pass")
-        (folder / "password").chmod(0o644)
-        make = [
-            "initdb",
-            "-D",
-            str(folder / "data"),
-            "-U",
-            "ann",
-            "-A",
-            "scram-sha-256",
-            f"--pwfile={folder}/password",
-            "--no-sync",
-            "-E",
-            "UTF8",
-        ]
-        subprocess.run(make, check=True, capture_output=True, cwd=folder, **become)
-        serve = [
-            "postgres",
-            "-D",
-            str(folder / "data"),
-            "-p",
-            str(port),
-            "-k",
-            str(folder),
-            "-c",
-            "listen_addresses=127.0.0.1",
-            "-c",
-            "fsync=off",
-        ]
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(serve, stdout=log, stderr=log, cwd=folder, **become)
-        until_open(port, process)
-        yield port
-    finally:
-        if process is not None:
-            process.terminate()
-            process.wait(30)
-        shutil.rmtree(folder, ignore_errors=True)
+    """The port of a PostgreSQL server of our own."""
+    with postgres_server("fsync=off") as server:
+        yield server.port
 
 
 def test_postgresql(postgres: int, monkeypatch: pytest.MonkeyPatch):

@@ -75,7 +75,9 @@ class MonitorSettings(Settings):
     @model_validator(mode="after")
     def _within_reach(self) -> MonitorSettings:
         if self.false_alarms * (self.resamples + 1) < 1:
-            raise ValueError(f"{self.resamples} resamples tell no rate below {1 / (self.resamples + 1):.2g}: raise resamples or false_alarms")
+            raise ValueError(
+                f"{self.resamples} resamples tell no rate below {1 / (self.resamples + 1):.2g}: raise resamples or false_alarms"
+            )
         return self
 
 
@@ -87,7 +89,10 @@ class CanarySettings(Settings):
     requests: int = Field(100, ge=1, description="of the challenger at each step, at least, before the next")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="of the sequential tests, which may be looked at any time")
     worse_by: float = Field(
-        0.05, gt=0, lt=1, description="a loss of more than this (accuracy, thumbs, errors) must be ruled out or it aborts"
+        0.05,
+        gt=0,
+        lt=1,
+        description="a loss of more than this share must be ruled out (errors, formats), or not be seen (thumbs, accuracy), or it aborts",
     )
 
     @model_validator(mode="after")

@@ -27,7 +27,7 @@ from tunewright.traffic.store import TrafficStore
 
 MODEL, BY = "reviews", "drill"
 TURNS = 40  # looks at a rollout before the drill gives up
-SETTLE_SECONDS = 0.5  # from an answer to its row in the store, and from registry.json to the server
+SETTLE_SECONDS = 1.1  # from an answer to its row in the store and to the monitor's windows, and from registry.json to the server
 
 
 @dataclass
@@ -97,7 +97,8 @@ def calm(stage: Stage) -> None:
         accuracy=right(answers),
     )
     seen = _watch(stage)
-    stage.line.require(not seen.sustained, "monitor", "no alarm without drift", ", ".join(one.key for one in seen.alerts))
+    told = f"{seen.windows} windows, alerts: {', '.join(one.key for one in seen.alerts) or 'none'}"
+    stage.line.require(seen.windows > 0 and not seen.sustained, "monitor", "windows measured, and no alarm without drift", told)
     stage.line.tell("monitor", "no drift alert", f"{seen.windows} windows measured")
 
 
@@ -191,6 +192,7 @@ def bad_release(stage: Stage) -> None:
         "catch", f"the canary aborts: {outcome}", f"{len(hit)} answers came from the bad version, {right(hit):.1%} of them right"
     )
     start = time.monotonic()
+    time.sleep(SETTLE_SECONDS)
     after = stage.ask("drifted", stage.plan.wave // 2)
     stage.line.require({one.version for one in after} == {f"{MODEL}@{champion}"}, "rollback", "the champion answers all again", _by(after))
     reason = stage.registry.history()[-1]["reason"]

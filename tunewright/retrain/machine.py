@@ -283,7 +283,7 @@ def _canary(work: Work) -> Outcome:
         share = settings.shares[len(stages)]
         if stop := _ensure(work, "canary", share):
             return stop
-        earlier = {name: tuple(value[0]) for name, value in stages[-1]["counts"].items()} if stages else None
+        earlier = _champion_before(stages)
         since = _since(work, "canary", str(len(stages)))
         names = work.name(work.champion.version), work.name(work.challenger)
         counts, requests = rollout.counts_of(work.store, *names, since, earlier if share == 1 else None)
@@ -322,6 +322,14 @@ def _ensure(work: Work, mode: Any, share: float) -> End | None:
     return None
 
 
+def _champion_before(stages: list[dict[str, Any]]) -> dict[str, tuple[int, int]] | None:
+    """What the champion did in the shares before, where it still answered; None when it never did."""
+    shared = [one["counts"] for one in stages if one["share"] < 1]
+    if not shared:
+        return None
+    return {name: (sum(one[name][0][0] for one in shared), sum(one[name][0][1] for one in shared)) for name in rollout.SIGNALS}
+
+
 def _stopped(work: Work, step: str) -> str:
     """Why this attempt stopped the rollout itself, if it was killed before it could say so."""
     notes = work.attempt.notes(step)
@@ -356,7 +364,7 @@ def _watch(work: Work) -> Outcome:
     settings = work.champion.settings.canary
     if work.registry.state().champion != work.challenger:
         return End("rolled_back", _stopped(work, "watch") or "somebody rolled it back")
-    earlier = {name: tuple(value[0]) for name, value in work.attempt.result("canary")["stages"][-1]["counts"].items()}
+    earlier = _champion_before(work.attempt.result("canary")["stages"])
     since = datetime.fromisoformat(work.attempt.result("promote")["at"])
     names = work.name(work.champion.version), work.name(work.challenger)
     counts, requests = rollout.counts_of(work.store, *names, since, earlier)

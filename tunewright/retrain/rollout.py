@@ -9,9 +9,9 @@ At every look each signal is a share of bad outcomes on both sides, counted sinc
     accuracy    wrong answers among those for which somebody said what is right
 
 surely worse (the lower limit above 0) on any signal aborts. The next step needs `canary.requests` answers of the challenger, and
-a loss of more than `canary.worse_by` ruled out for errors and (where formats are asked for) format; thumbs and labels are few, and
-the sealed tests have judged accuracy before, so these two only stop. What cannot be ruled out with `PATIENCE` times as many
-requests aborts too. Alpha is shared among steps and signals, so that a whole rollout of a challenger that is no worse is stopped
+a loss of more than `canary.worse_by` ruled out for errors and (where formats are asked for) format. Thumbs and labels are few, and
+the sealed tests have judged accuracy before, so for these two it is enough that no such loss is observed; while it is, the step
+waits for more. What is still unclear with `PATIENCE` times as many requests aborts too. Alpha is shared among steps and signals, so that a whole rollout of a challenger that is no worse is stopped
 with a chance of at most 1 - `canary.confidence`, however often one looks. The sides are compared within a step only: an outage
 hits both. A caller who sends the same prompt again counts once.
 """
@@ -45,6 +45,12 @@ class Signal:
     low: float
     high: float
     says: Say
+
+    @property
+    def loss(self) -> float:
+        """As observed; 0 where a side has no answers."""
+        (bad, of), (own, n) = self.champion, self.challenger
+        return own / n - bad / of if of and n else 0.0
 
     def words(self) -> str:
         (bad, of), (own, n) = self.champion, self.challenger
@@ -82,6 +88,7 @@ def judge(
         return Look(requests, signals, "wait", f"{requests} of {settings.requests} requests")
     unclear = [one for one in signals if required and one.name in REQUIRED and one.says == "open"]
     unclear += [one for one in signals if required and one.name == "errors" and one.says == "silent"]
+    unclear += [one for one in signals if one.name not in REQUIRED and one.loss > settings.worse_by]
     if not unclear:
         return Look(requests, signals, "next", "; ".join(one.words() for one in signals if one.says != "silent"))
     words = "; ".join(one.words() for one in unclear)

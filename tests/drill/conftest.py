@@ -1,0 +1,1 @@
+from tests.retrain.conftest import first_run as first_run
