@@ -332,7 +332,7 @@ def test_what_is_no_export_is_never_replaced(release_of: Releases, tmp_path: Pat
 
 
 def test_the_command_exports_a_run_and_a_version(
-    release_of: Releases, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    release_of: Releases, tmp_path: Path, here: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copytree(release_of("full").run.directory, tmp_path / "runs" / "reviews")
@@ -340,11 +340,17 @@ def test_the_command_exports_a_run_and_a_version(
     told = json.loads(capsys.readouterr().out)
     assert told["directory"] == "runs/reviews/exports/merged"
     assert told["parity"]["passed"]
+    assert "The same model elsewhere" in Path("runs/reviews/report.html").read_text()
+    assert main(["verify", "runs/reviews", "parity"]) == 0
+    assert "merged was alike on" in capsys.readouterr().out
     assert main(["promote", "runs/reviews", "--reason", "first"]) == 0
     assert main(["export", "reviews", "--format", "merged"]) == 0
     assert "merged in exports/reviews@1/merged" in capsys.readouterr().out
     registry = Registry("registry/reviews")
     assert [(one["name"], one["passed"]) for one in registry.state().versions[1].gates] == [("parity of merged", True)]
     assert registry.verify(1)
+    assert main(["verify", "reviews@1"]) == 0
+    assert "5 probe rows give the tokens of training" in capsys.readouterr().out
+    assert main(["verify", "reviews@1", "seal"]) == 2
     assert main(["export", "runs/nothing", "--format", "merged"]) == 2
     assert "is no run, no release and no model" in capsys.readouterr().err

@@ -166,6 +166,9 @@ def test_the_card_has_front_matter_that_the_hub_reads(released: Context) -> None
         "## Data",
         "## Training",
         "## Evaluation",
+        "## The same answers elsewhere",
+        "gave 4 of 4 answers alike",
+        "## Probabilities",
         "## Limits",
         "| lora | tuned | 0.635 | 0.594 to 0.676 | 0.702 |",
     ):

@@ -271,3 +271,16 @@ def test_what_people_said_about_the_checks_is_shown_with_intervals(run: Path) ->
     assert "40 decisions: accept 40." in text
     assert "encoding damage 52 40 80% (62% to 91%) 40% (10% to 90%) 0.50 (likely)" in text
     assert "toxicity 52 40 80% (62% to 91%) 40% (10% to 90%) none" in text
+
+
+def test_what_was_measured_of_exports_is_shown(tmp_path: Path):
+    run = make_run(tmp_path / "run")
+    arms = [{"name": "gguf q8_0 (llama.cpp)", "passed": False, "text": f"row 3: 0.7 nats {HOSTILE}", "artefact": "exports/gguf"}]
+    write_json(run / "release" / "parity_exports.json", {"arms": arms})
+    calibration = {"temperature": 1.31, "ece_before": 0.08, "ece_after": 0.03, "ece_if_perfect": 0.02, "note": "Fitted on 400 rows."}
+    write_json(run / "release" / "calibration.json", calibration)
+    text = " ".join(Page(write_report(run).read_text()).words)
+    assert "gguf q8_0 (llama.cpp)" in text
+    assert "row 3: 0.7 nats" in text
+    assert "temperature 1.31" in text
+    assert "Fitted on 400 rows." in text

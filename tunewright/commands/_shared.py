@@ -38,6 +38,14 @@ def existing(path: str) -> Run:
     return Run(path)
 
 
+def tell_report(run: Path | None) -> None:
+    """Write the report of a run again, when something about its release was measured. Nothing when there is no run."""
+    if run is not None and (run / "resolved.json").is_file():
+        from tunewright.lifecycle import write_report
+
+        write_report(Run(run))
+
+
 def user() -> str:
     """Who runs the command, as histories name them."""
     try:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from tunewright.commands._shared import out, user
+from tunewright.commands._shared import out, tell_report, user
 
 HELP = "write the release for peft, transformers, llama.cpp, Ollama or vLLM, and check that it answers alike"
 FORMATS = ("adapter", "merged", "gguf", "ollama", "vllm")
@@ -40,16 +40,11 @@ def do(given: argparse.Namespace) -> int:
             gate = {"name": f"parity of {arm['name']}", "passed": arm["passed"], "text": arm["text"]}
             registry.record_gates(version, [gate], reason=f"exported to {artefact}", by=user())
 
-    done = export(
-        place.directory,
-        place.name,
-        given.format,
-        output,
-        quantise=given.quantise,
-        rows=given.rows,
-        report=Report(quiet=given.json),
-        keep=keep,
-    )
+    how = {"quantise": given.quantise, "rows": given.rows, "report": Report(quiet=given.json), "keep": keep}
+    try:
+        done = export(place.directory, place.name, given.format, output, **how)
+    finally:
+        tell_report(place.run)
     document = {"directory": str(done.directory), "format": done.format, "files": done.files, "use": done.notes, "parity": done.arm}
     out(given, document, done.summary())
     return 0

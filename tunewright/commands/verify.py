@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tunewright.commands._shared import existing, out, user
+from tunewright.commands._shared import existing, out, tell_report, user
 
 HELP = "check the evidence of a run or a release again, or a served model against its release"
 VERIFIERS = ("ledger", "resume", "tokens", "parity", "seal")
@@ -64,7 +64,8 @@ def _served(given: argparse.Namespace) -> dict[str, Any]:
     except gate.ParityError as error:
         arm = error.arm
     if place.registry is None:
-        gate.keep(place.directory, arm, given.endpoint)
+        gate.keep(place.directory, arm, arm["artefact"])
+        tell_report(place.run)
     else:
         assert place.version is not None
         told = {"name": f"parity of {arm['name']}", "passed": arm["passed"], "text": arm["text"]}

@@ -100,7 +100,7 @@ def run(context: Context) -> ReleaseResult:
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "lineage": _lineage(run, verdict, recipe.data.path),
         }
-        write_text(beside / "README.md", card.model_card(run, manifest, calibration))
+        write_text(beside / "README.md", card.model_card(run, manifest, calibration, same))
         write_json(beside / "manifest.json", manifest | {"files": _files(beside)})
         for marker in MARKERS:
             if (final / marker).exists():

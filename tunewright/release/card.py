@@ -14,8 +14,8 @@ BUNDLED = {"smollm2-135m": ("HuggingFaceTB/SmolLM2-135M-Instruct", "apache-2.0")
 HUB_METRICS = {"macro_f1": "f1", "accuracy": "accuracy"}
 
 
-def model_card(run: Run, manifest: dict[str, Any], calibration: dict[str, Any]) -> str:
-    """README.md of the release that `manifest` and `calibration` describe, from the files of `run`."""
+def model_card(run: Run, manifest: dict[str, Any], calibration: dict[str, Any], parity: dict[str, Any]) -> str:
+    """README.md of the release that the other documents describe, from the files of `run`."""
     hub = require("huggingface_hub", "train")
     stages = {"results": "evaluate/results", "board": "tune/leaderboard", "prepared": "prepare/summary", "recipe": "resolved"}
     told = {name: read_json(run.path(f"{file}.json")) for name, file in stages.items()}
@@ -40,5 +40,13 @@ def model_card(run: Run, manifest: dict[str, Any], calibration: dict[str, Any]) 
         ],
     )
     template = files("tunewright.release").joinpath("model_card.md.j2").read_text(encoding="utf-8")
-    shown = {"title": title, "file": file, "manifest": manifest, "verdict": run.verdict, "calibration": calibration, **told}
+    shown = {
+        "title": title,
+        "file": file,
+        "manifest": manifest,
+        "verdict": run.verdict,
+        "calibration": calibration,
+        "parity": parity,
+        **told,
+    }
     return str(hub.ModelCard.from_template(front, template_str=template, **shown))

@@ -55,6 +55,8 @@ def read_run(directory: Path) -> Json:
         "explain": explained and _explain(explained),
         "release": read("release/manifest.json"),
         "parity": read("release/parity.json"),
+        "exports": read("release/parity_exports.json"),
+        "probabilities": read("release/calibration.json"),
         "seal": read("prepare/seal.json"),
     }
 
