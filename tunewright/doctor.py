@@ -29,6 +29,7 @@ OPTIONAL = {
     "vault": ("cryptography",),
     "safety": ("profanity_check",),
     "labels": ("snorkel",),
+    "llama": ("xllamacpp",),
     "serve": ("fastapi", "uvicorn", "httpx", "sqlalchemy", "alembic", "prometheus_client", "llguidance"),
     "postgres": ("psycopg",),
     "monitor": ("apprise", "river"),
