@@ -1,10 +1,7 @@
 """From labelled traffic to a new champion with a real (tiny) model; killed in every step; refused when it is no better."""
 
 import json
-import os
 import random
-import subprocess
-import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +10,7 @@ import polars as pl
 import pytest
 
 from tests.retrain import story
+from tests.retrain.victim import killed
 from tunewright.cli import main
 from tunewright.core.errors import RunError
 from tunewright.core.files import read_json, read_parquet
@@ -23,6 +21,7 @@ from tunewright.retrain import journal, machine, rows, triggers
 from tunewright.retrain.recipe import champion_of, known_ids, rivals
 from tunewright.traffic.store import TrafficStore
 
+pytestmark = pytest.mark.slow  # they share one run of the whole lifecycle
 NEW = story.rows("new", 160)
 STEPS = [name for name, _ in machine.STEPS["retrain"]]
 
@@ -126,12 +125,6 @@ def test_when_the_old_winner_no_longer_wins_all_compete(registry: Registry):
     assert rates == pytest.approx([0.005, 0.00165, 0.015])
 
 
-def killed(registry: Registry, place: Path, step: str) -> int:
-    command = [sys.executable, "-m", "tests.retrain.victim", str(registry.directory), str(place), step]
-    return subprocess.run(command, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"}).returncode
-
-
-@pytest.mark.slow
 def test_killed_in_every_step_it_ends_as_if_it_never_was(registry: Registry, store: TrafficStore, tmp_path: Path):
     story.talk(store, NEW)
     champion = champion_of(registry)
@@ -139,7 +132,7 @@ def test_killed_in_every_step_it_ends_as_if_it_never_was(registry: Registry, sto
     attempt = machine.start(registry, due(registry, store), "test", "the words changed")
     for step in STEPS:
         for turn in range(12):
-            code = killed(registry, tmp_path / "traffic.db", step)
+            code = killed(registry.directory, tmp_path, step)
             if code == -9:
                 break
             assert code == 0, step
@@ -174,7 +167,6 @@ def test_killed_in_every_step_it_ends_as_if_it_never_was(registry: Registry, sto
     assert triggers.new_rows(registry, store, second).is_empty()
 
 
-@pytest.mark.slow
 def test_a_challenger_that_is_no_better_is_refused_with_the_reason(
     registry: Registry, store: TrafficStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

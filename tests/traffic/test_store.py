@@ -16,7 +16,7 @@ from tests.traffic.conftest import NOON, exchange
 from tunewright.core.errors import DataError, RunError
 from tunewright.core.loop import TrafficSettings
 from tunewright.traffic import migrate, schema
-from tunewright.traffic.carry import read_feedback, training_rows, write_rows
+from tunewright.traffic.carry import questions, read_feedback, training_rows, write_rows
 from tunewright.traffic.place import Place
 from tunewright.traffic.read import Filter, probabilities
 from tunewright.traffic.record import Feedback
@@ -296,3 +296,10 @@ def test_sqlite_is_in_wal_mode_so_that_readers_do_not_wait(tmp_path: Path):
 def test_a_draw_can_be_narrowed(store: TrafficStore):
     fill(store, 6)
     assert store.draw(10, "uniform", "ann", Filter(since=at(4)))["id"].to_list() == ["cls-4", "cls-5"]
+
+
+def test_the_text_inside_a_chat_is_the_question():
+    template = "Which label?\n\n{text}"
+    turns = '[{"role": "system", "content": "Be brief"}, {"role": "user", "content": "Which label?\\n\\nbad"}]'
+    prompts = pl.Series("text", ["Which label?\n\ngood", "as it is", turns, "[{broken", '[{"role": "assistant", "content": "x"}]', None])
+    assert questions(prompts, template).to_list() == ["good", "as it is", "bad", *prompts.to_list()[3:]]

@@ -211,9 +211,9 @@ def _climb(stage: Stage, until: str, labels: bool) -> list[Answer]:
         with journal.single_flight(stage.registry):
             done = machine.advance(stage.registry, stage.store, Report(quiet=True))
         where = _rollout(stage.registry)
-        if where != seen:
+        if where != seen and done.state == "waiting":
             seen = where
-            stage.line.tell("canary" if "canary" in where else "shadow" if "shadow" in where else "step", where, done.waiting)
+            stage.line.tell(where.split(":")[0] if ":" in where else "promote", where, done.waiting)
         if done.state != "waiting":
             assert done.attempt is not None
             stage.line.require(done.state == until, "canary", f"the rollout is {until}", str(done.attempt.document["outcome"]))

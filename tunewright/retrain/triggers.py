@@ -14,13 +14,13 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tunewright.core.files import read_parquet
+from tunewright.core.files import read_json, read_parquet
 from tunewright.core.sequential import share
 from tunewright.monitor.result import status
 from tunewright.registry import Registry
 from tunewright.retrain import journal
 from tunewright.retrain.recipe import LoopRecipe, known_ids
-from tunewright.traffic.carry import training_rows
+from tunewright.traffic.carry import questions, training_rows
 from tunewright.traffic.store import TrafficStore
 
 CONFIDENCE = 0.95
@@ -82,7 +82,9 @@ def new_rows(registry: Registry, store: TrafficStore, recipe: LoopRecipe) -> Any
 
     rows = training_rows(store, approved=True)
     mine = pl.col("version").str.starts_with(f"{registry.name}@")
-    return rows.filter(mine, ~pl.col("id").is_in(list(known_ids(recipe))))
+    rows = rows.filter(mine, ~pl.col("id").is_in(list(known_ids(recipe))))
+    template = str(read_json(recipe.release / "manifest.json")["prompt"].get("user", "{text}"))
+    return rows.with_columns(questions(rows["text"], template))
 
 
 def _accuracy(registry: Registry, store: TrafficStore, recipe: LoopRecipe, rows: int, now: datetime) -> Trigger:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import orjson
 import polars as pl
 
 from tunewright.core.errors import DataError
@@ -40,6 +41,28 @@ def training_rows(store: TrafficStore, approved: bool | None = True, since: date
         pl.coalesce("label", "answer").alias("answered"),
         *("right", "sampled", "approved", "by", "arrived"),
     )
+
+
+def questions(prompts: pl.Series, template: str) -> pl.Series:
+    """The texts inside logged prompts: what a chat wraps around a text (`template`, with {text}, is the release's own) is taken off,
+    and of a chat with several turns, logged as JSON, the last turn of the user is the question."""
+    before, _, after = template.partition("{text}")
+
+    def inside(prompt: str) -> str:
+        text = _last_turn(prompt) if prompt.startswith("[{") else prompt
+        wrapped = len(text) >= len(before) + len(after) and text.startswith(before) and text.endswith(after)
+        return text[len(before) : len(text) - len(after)] if wrapped else text
+
+    return pl.Series(prompts.name, [None if one is None else inside(one) for one in prompts], dtype=pl.String)
+
+
+def _last_turn(prompt: str) -> str:
+    try:
+        turns = orjson.loads(prompt)
+        asked = [one["content"] for one in turns if one["role"] == "user" and isinstance(one["content"], str)]
+    except (ValueError, KeyError, TypeError):
+        return prompt
+    return asked[-1] if asked else prompt
 
 
 def write_rows(frame: pl.DataFrame, path: Path) -> None:

@@ -1,1 +1,0 @@
-from tests.retrain.conftest import first_run as first_run
