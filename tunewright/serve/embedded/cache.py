@@ -54,9 +54,9 @@ class Shape:
 
 
 def _kept(layer: Any) -> list[torch.Tensor]:
-    """Keys and values of a layer of transformers' own cache; tensors of no shape when it has others."""
-    none = torch.empty(0, 0, 0, 0)
-    return [getattr(layer, "keys", None) if getattr(layer, "is_initialized", False) else none, getattr(layer, "values", none)]
+    """Keys and values of a layer of transformers' own cache; a tensor of no shape when it has others."""
+    found = [getattr(layer, "keys", None), getattr(layer, "values", None)]
+    return [one if isinstance(one, torch.Tensor) else torch.empty(0, 0, 0, 0) for one in found]
 
 
 class Buffer:

@@ -7,10 +7,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
+from tunewright.core.errors import EnvironmentProblem
 from tunewright.core.progress import Report
-from tunewright.serve.embedded import batch, store
+from tunewright.serve.embedded import batch, precision, store
 from tunewright.serve.embedded.batch import Batch, Row
 from tunewright.serve.embedded.cache import PrefixCache
+from tunewright.serve.embedded.quantise import PLANS
 from tunewright.serve.embedded.sampling import Chooser
 from tunewright.serve.embedded.scoring import Call, Scorer
 from tunewright.serve.embedded.served import Served
@@ -33,6 +37,11 @@ class Core:
     def __init__(self, settings: Embedded, report: Report) -> None:
         self.settings, self.report = settings, report
         self.place = Place.of(settings.device, settings.dtype)
+        if settings.quantise != "none" and (self.place.device.type != "cpu" or self.place.dtype != torch.float32):
+            raise EnvironmentProblem(
+                f"serve.engine.quantise: {settings.quantise} is for float32 on a processor, but models run in {self.place.dtype} on"
+                f" {self.place.device} here. Set device: cpu and dtype: float32, or quantise: none."
+            )
         self.prefixes = PrefixCache(int(settings.prefix_gb * GB))
         self.scorer = Scorer(settings.score_rows)
         self.homes: dict[str, Home] = {}
@@ -101,7 +110,7 @@ class Core:
     async def load(self, name: str, directory: Path) -> None:
         async with self._loading:
             found = await asyncio.to_thread(store.look, directory)
-            home = await self._home(found)
+            home = await self._home(name, found)
             try:
                 served, hang = await asyncio.to_thread(store.describe, name, found, home.weights, self.settings.context)
                 await self.worker.do(hang)
@@ -144,13 +153,21 @@ class Core:
             "prefix_cache_hit_rate": self.prefixes.found / max(1, self.prefixes.asked),
         }
 
-    async def _home(self, found: Found) -> Home:
+    async def _home(self, name: str, found: Found) -> Home:
         """The weights that `found` needs: those that are here, or read now."""
-        if found.key not in self.homes:
-            weights = await asyncio.to_thread(store.read_weights, found, self.place)
+        keep = await asyncio.to_thread(self._numbers, name, found)
+        key = precision.key_of(found, keep)
+        if key not in self.homes:
+            weights = await asyncio.to_thread(store.read_weights, found, self.place, key, keep)
             limits = self.settings.max_rows, int(self.settings.kv_gb * GB), self.settings.prefill_tokens
-            self.homes[found.key] = Home(weights, Batch(weights, self.prefixes, *limits))
-        return self.homes[found.key]
+            self.homes[key] = Home(weights, Batch(weights, self.prefixes, *limits))
+        return self.homes[key]
+
+    def _numbers(self, name: str, found: Found) -> tuple[str, ...] | None:
+        """Which layers stay float32 beside int8 ones; None for no int8."""
+        if self.settings.quantise == "auto":
+            return precision.choose(name, found, self.place, self.settings.agreement, self.report.say)
+        return PLANS[0] if self.settings.quantise == "int8" else None
 
     async def _retire(self, served: Served) -> None:
         """Wait until nobody uses it, then take it off its weights, and these out of memory when they were the last name's."""

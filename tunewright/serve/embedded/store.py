@@ -5,8 +5,9 @@ Reading happens outside the worker thread, so that others go on answering; only 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,12 @@ from tunewright.models.chat import ChatFormat
 from tunewright.models.load import model_directory, model_fingerprint, pretrained
 from tunewright.serve.embedded.adapters import CONFIG, WEIGHTS, is_plain_lora
 from tunewright.serve.embedded.batch import Batch
+from tunewright.serve.embedded.quantise import quantised
 from tunewright.serve.embedded.served import Served
 from tunewright.serve.embedded.weights import Place, Weights, read_merged, read_model, read_soft
+
+_numbers = count()
+INT8_TOLERANCE = 0.05  # of the largest logit: inputs of layers are rounded, and a tiny difference may round to the other side
 
 
 @dataclass
@@ -63,29 +68,31 @@ def look(directory: Path) -> Found:
     return Found(directory, base, fingerprint([key, sha256_file(directory / WEIGHTS)]), directory, manifest)
 
 
-def read_weights(found: Found, place: Place) -> Weights:
-    """The model that `found` needs in memory, checked on a probe."""
-    alone = found.adapter is None or is_plain_lora(found.adapter) or read_json(found.adapter / CONFIG)["peft_type"] == "PROMPT_TUNING"
-    model = read_model(found.base, place) if alone else read_merged(found.base, found.directory, place)
-    weights = Weights(found.key, model, place)
-    weights.check()
+def alone(found: Found) -> bool:
+    """Whether the base is in memory as it is; False when the adapter is merged into it."""
+    return found.adapter is None or found.key == _shared_key(found)
+
+
+def read_weights(found: Found, place: Place, key: str, keep: Sequence[str] | None = None) -> Weights:
+    """The model that `found` needs in memory, checked on a probe; with int8 layers but for those in `keep`, unless that is None."""
+    model = read_model(found.base, place) if alone(found) else read_merged(found.base, found.directory, place)
+    weights = Weights(key, model if keep is None else quantised(model, keep), place)
+    weights.check(INT8_TOLERANCE if keep is not None else None)
     return weights
 
 
 def describe(name: str, found: Found, weights: Weights, context: int | None) -> tuple[Served, Callable[[], None]]:
     """What is served as `name`, and what the worker has to do before it is."""
     tokenizer = _tokenizer(found)
-    served = Served(
-        name, weights, tokenizer, weights.key, _ends(found, tokenizer), min(context or weights.context, weights.context)
-    )
+    served = Served(name, weights, tokenizer, weights.key, _ends(found, tokenizer), min(context or weights.context, weights.context))
     tokens = found.directory / "tokens.json"
     if found.manifest is not None and tokens.is_file():
         served.format = ChatFormat(tokenizer, **read_json(tokens)["format"])
-    if found.adapter is None or found.key != _shared_key(found):
+    if found.adapter is None or not alone(found):
         return served, lambda: None
     served.mark = fingerprint([weights.key, sha256_file(found.adapter / WEIGHTS)])
     if is_plain_lora(found.adapter):
-        pairs, key = weights.adapters.read(found.adapter, weights.place.dtype, weights.place.device), f"{name}:{served.mark}"
+        pairs, key = weights.adapters.read(found.adapter, weights.place.dtype, weights.place.device), f"{name}:{next(_numbers)}"
         served.adapter = key
         return served, lambda: weights.adapters.add(key, pairs)
     served.behind = read_soft(weights.model, found.adapter)
