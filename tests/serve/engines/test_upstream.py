@@ -378,5 +378,6 @@ def test_llama_cpp_answers_through_the_engine_and_says_that_it_cannot_score(tune
         assert theirs[-1].usage.prompt_tokens == ours[-1].usage.prompt_tokens
         assert theirs[-1].usage.completion_tokens == 4
         scores = [[one.logprob for piece in side for one in piece.tokens] for side in (ours, theirs)]
-        assert scores[1] == pytest.approx(scores[0], abs=1e-2)
+        assert len(scores[0]) >= 3
+        assert scores[1][: len(scores[0])] == pytest.approx(scores[0], abs=1e-2)  # llama.cpp tells the end token too
     assert code == "scores_unsupported"
