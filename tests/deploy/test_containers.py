@@ -115,3 +115,14 @@ def test_commands_parse(where: str):
     from tunewright.cli import parser
 
     assert parser().parse_args(commands.found()[where])
+
+
+def test_commands_work_for_a_user_without_a_name(monkeypatch: pytest.MonkeyPatch):
+    """Platforms such as OpenShift run a container as any number, which /etc/passwd does not know."""
+    from tunewright.cli import parser
+
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 1_234_567)
+    assert parser().parse_args(["retrain", "reviews"]).by == "unknown"
+    assert parser().parse_args(["traffic", "traffic.db", "approve", "chatcmpl-1"]).by == "unknown"

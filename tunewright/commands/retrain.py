@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunewright.commands._shared import out
+from tunewright.commands._shared import out, user
 
 if TYPE_CHECKING:
     from tunewright.registry import Registry
@@ -33,7 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--watch", action="store_true", help="look again and again until interrupted")
     parser.add_argument("--every", type=float, default=30.0, metavar="SECONDS", help="between two looks of --watch (default: 30)")
     parser.add_argument("--reason", metavar="TEXT", help="why, for lineage and history")
-    parser.add_argument("--by", default=getpass.getuser(), metavar="NAME", help="who wants it (default: the user's name)")
+    parser.add_argument("--by", default=user(), metavar="NAME", help="who wants it (default: the user's name)")
     parser.add_argument("--force", action="store_true", help="with --rollout: also a version that is not approved; the history will say so")
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunewright.commands._shared import out
+from tunewright.commands._shared import out, user
 from tunewright.core.errors import DataError
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def _action(actions: Any, name: str, words: str) -> argparse.ArgumentParser:
 
 
 def _by(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--by", default=getpass.getuser(), metavar="NAME", help="who says so (default: the user's name)")
+    parser.add_argument("--by", default=user(), metavar="NAME", help="who says so (default: the user's name)")
 
 
 def _filters(parser: argparse.ArgumentParser) -> None:
