@@ -35,8 +35,16 @@ def map_body(context, body):
     if isinstance(body, dict) and "model" in body:
         mark = len(str(body))
         body = {**body, **({"model": ["reviews", "reviews@champion", "reviews@0", "BASE"][mark % 4]} if mark % 5 else {})}
-        if isinstance(body.get("max_tokens"), int) and mark % 3:
-            body["max_tokens"] = body["max_tokens"] % 8 + 1
+        if mark % 4:  # else rules between keys end most cases before they reach the engine
+            for key in ("max_tokens", "max_completion_tokens"):
+                if isinstance(body.get(key), int):
+                    body[key] = 3
+            if isinstance(body.get("n"), int):
+                body["n"] = body["n"] % 3 + 1
+            if body.get("stream_options") is not None:
+                body["stream"] = True
+            if body.get("top_logprobs") is not None:
+                body["logprobs"] = True
     return body
 """
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
@@ -67,7 +75,7 @@ def fuzz(folder: Path, cases: int, engine: str, seed: int) -> dict[str, Any]:
     with running(folder, target, *limits) as server:
         while sum(counts(server.url).values()) < cases and not broken:
             left = cases - sum(counts(server.url).values())
-            broken = attack(folder, server.url, max(20, min(2000, left // GENERATING)), seed + runs)
+            broken = attack(folder, server.url, max(20, min(1000, left // GENERATING)), seed + runs, ("all", "positive")[runs % 2])
             runs += 1
         found = counts(server.url)
         body = {"model": "reviews", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 4}
@@ -102,8 +110,8 @@ def release_of(folder: Path, engine: str) -> tuple[Path, str]:
     return folder / "runs" / "reviews", "tiny"
 
 
-def attack(folder: Path, url: str, examples: int, seed: int) -> list[str]:
-    """One run of schemathesis; what it found wrong."""
+def attack(folder: Path, url: str, examples: int, seed: int, mode: str) -> list[str]:
+    """One run of schemathesis; what it found wrong. Mode `positive` keeps to the description, `all` mostly breaks it."""
     command = [
         sys.executable,
         "-m",
@@ -127,7 +135,7 @@ def attack(folder: Path, url: str, examples: int, seed: int) -> list[str]:
         "--warnings",
         "off",
     ]
-    command += ["--suppress-health-check", "all", "--request-timeout", "60"]
+    command += ["--suppress-health-check", "all", "--request-timeout", "60", "--mode", mode]
     environment = os.environ | {
         "SCHEMATHESIS_HOOKS": "fuzz_hooks",
         "PYTHONPATH": str(folder),

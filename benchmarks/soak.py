@@ -36,11 +36,12 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--callers", type=int, default=4)
     parser.add_argument("--pause", type=float, default=0.05, help="seconds between two requests of a caller (0.05)")
+    parser.add_argument("--flip", type=float, default=3.0, metavar="S", help="seconds between two promotions; a large number for none (3)")
     parser.add_argument("--engine", choices=("embedded", "words"), default="embedded")
     parser.add_argument("--most-growth", type=float, default=30.0, metavar="MB", help="of memory in an hour (30)")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        result = soak(Path(folder), given.minutes * 60, given.callers, given.pause, given.engine, print_line)
+        result = soak(Path(folder), given.minutes * 60, given.callers, given.pause, given.engine, print_line, flip=given.flip)
     result["flat"] = result["growth_mb_an_hour"] < given.most_growth
     print(json.dumps(result, indent=2))
     return 0 if result["flat"] and not result["unexpected"] and result["stored"] == result["expected_stored"] else 1
@@ -51,7 +52,14 @@ def print_line(sample: dict[str, Any]) -> None:
 
 
 def soak(
-    folder: Path, seconds: float, callers: int, pause: float, engine: str, tell: Callable[[dict[str, Any]], None], every: float = 60.0
+    folder: Path,
+    seconds: float,
+    callers: int,
+    pause: float,
+    engine: str,
+    tell: Callable[[dict[str, Any]], None],
+    every: float = 60.0,
+    flip: float = 3.0,
 ) -> dict[str, Any]:
     """Load a server for `seconds`; memory is looked at twenty times in each half."""
     from tests.serve.house import exchanges, running
@@ -62,7 +70,7 @@ def soak(
         settings += ["--set", "serve.engine={name: embedded, prefix_gb: 0.02}"]
     with running(folder, "reviews", *settings) as server:
         process = psutil.Process(server.process.pid)
-        load = _Load(server.url, callers, pause, registry)
+        load = _Load(server.url, callers, pause, registry, flip)
         began, samples, told = time.monotonic(), list[tuple[float, float]](), 0.0
         while (now := time.monotonic() - began) < seconds:
             time.sleep(min(seconds / 40, 15.0))
@@ -121,7 +129,8 @@ def _state(process: psutil.Process, load: _Load, seconds: float) -> dict[str, An
 class _Load:
     """Callers of every kind, and somebody who flips the registry."""
 
-    def __init__(self, url: str, callers: int, pause: float, registry: Any) -> None:
+    def __init__(self, url: str, callers: int, pause: float, registry: Any, flip: float) -> None:
+        self.flip = flip
         self.url, self.pause, self.registry = url, pause, registry
         self.statuses, self.versions = Counter[int](), Counter[str]()
         self.unexpected, self.flips, self.stored = list[str](), 0, 0
@@ -136,7 +145,7 @@ class _Load:
         self._pool.shutdown()
 
     def _flip(self) -> None:
-        while not self._end.wait(3.0):
+        while not self._end.wait(self.flip):
             wanted = 2 if self.registry.state().champion == 1 else 1
             self.registry.promote(wanted, reason="soak", by="soak", force=True)
             self.flips += 1

@@ -53,6 +53,7 @@ class Words(Engine):
         if request.model not in self._labels:
             raise EngineError(f"{request.model} is not loaded", 404, "model_not_found")
         self._asked.append(request)
+        del self._asked[:-100], self._cancelled[:-100], self._unloaded[:-100]  # a soak shall see the endpoint's memory, not this list's
         text = prompt_of(request)
         words = text.split()
         if "refuse" in words:

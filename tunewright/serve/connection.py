@@ -54,4 +54,5 @@ class EventStream(Response):
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         async for chunk in self.chunks:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await asyncio.sleep(0)  # or an engine that never waits would keep the loop from seeing that the client has left
         await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -42,7 +42,7 @@ def set_up() -> None:
     """Send the log of the server and of uvicorn to stderr, line by line."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(OneLine())
-    for name, level in (("tunewright.serve", logging.INFO), ("uvicorn.error", logging.WARNING)):
+    for name, level in (("tunewright.serve", logging.INFO), ("uvicorn.error", logging.WARNING), ("asyncio", logging.WARNING)):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(level)
