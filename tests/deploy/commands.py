@@ -22,7 +22,18 @@ def documents(path: Path) -> list[Any]:
 
 def found() -> dict[str, list[str]]:
     """{where: arguments of tunewright}."""
-    return {**_dockerfile(), **_compose(), **_systemd(), **_kubernetes(), **_schedulers()}
+    return {**_dockerfile(), **_compose(), **_systemd(), **_kubernetes(), **_schedulers(), **_guide()}
+
+
+def _guide() -> dict[str, list[str]]:
+    """Commands on the page for operators that reach Tunewright through something else: sudo, docker, kubectl."""
+    made = {}
+    for number, line in enumerate((ROOT / "docs/guides/operations.md").read_text().splitlines(), start=1):
+        inner = re.search(r"(?:--no-deps serve|sudo -u tunewright \S+/tunewright|-- tunewright) (.*)", line)
+        if inner:
+            made[f"operations.md:{number}"] = shlex.split(inner[1], comments=True)
+    assert len(made) >= 6
+    return made
 
 
 def _dockerfile() -> dict[str, list[str]]:
@@ -44,7 +55,8 @@ def _systemd() -> dict[str, list[str]]:
 
 
 def _kubernetes() -> dict[str, list[str]]:
-    return {f"kubernetes {name}": _arguments(container) for name, container in containers().items()}
+    ours = {name: one for name, one in containers().items() if not name.startswith("Pod ")}
+    return {f"kubernetes {name}": _arguments(container) for name, container in ours.items()}
 
 
 def _arguments(container: dict[str, Any]) -> list[str]:
@@ -69,11 +81,10 @@ def containers() -> dict[str, Any]:
 
 
 def pod_of(document: dict[str, Any]) -> dict[str, Any] | None:
-    """The template of the pods that a manifest makes."""
+    """The pod that a manifest is, or the template of those that it makes."""
     spec = document.get("spec", {})
-    pod: dict[str, Any] | None = {"Deployment": spec, "CronJob": spec.get("jobTemplate", {}).get("spec", {})}.get(document["kind"], {}).get(
-        "template"
-    )
+    pods = {"Pod": document, "Deployment": spec.get("template"), "CronJob": spec.get("jobTemplate", {}).get("spec", {}).get("template")}
+    pod: dict[str, Any] | None = pods.get(document["kind"])
     return pod
 
 

@@ -17,7 +17,8 @@ from tests.deploy.commands import DEPLOY, containers, documents, pod_of
 FOLDER = DEPLOY / "kubernetes"
 VERSIONS = ("1.29", "1.37")
 LISTED = [FOLDER / name for name in documents(FOLDER / "kustomization.yaml")[0]["resources"]]
-MANIFESTS = [one for path in [*LISTED, FOLDER / "secret.example.yaml"] for one in documents(path)]
+EXAMPLES = [FOLDER / "secret.example.yaml", FOLDER / "admin.example.yaml"]
+MANIFESTS = [one for path in [*LISTED, *EXAMPLES] for one in documents(path)]
 NAMES = [f"{one['kind']} {one['metadata']['name']}" for one in MANIFESTS]
 
 
@@ -46,7 +47,7 @@ def test_kustomize_builds_what_the_files_say():
     import yaml
 
     made = list(yaml.safe_load_all(done.stdout))
-    assert {f"{one['kind']} {one['metadata']['name']}" for one in made} == set(NAMES) - {"Secret tunewright"}
+    assert {f"{one['kind']} {one['metadata']['name']}" for one in made} == set(NAMES) - {"Secret tunewright", "Pod admin"}
     assert {one["metadata"]["namespace"] for one in made} == {"tunewright"}
     for one in made:
         kubernetes_validate.validate(one, VERSIONS[-1], strict=True)
