@@ -16,7 +16,7 @@ from tunewright.core.errors import RunError
 
 REVIEWS = Path("examples/reviews")
 HELD_OUT = 0.2  # of the reviews, by whole reviews: traffic before the drift
-TRAIN_ON = 2000  # sentences, so that the drill keeps within minutes
+TRAIN_ON = 1800  # sentences, so that the drill keeps within minutes
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Plan:
     drifted: pl.DataFrame
     recipe: dict[str, Any]
     calm: int = 400
-    drift: int = 1000
+    drift: int = 900
     labels: int = 900
     wave: int = 120  # of a canary, between two looks
     customers: int = 400
@@ -48,20 +48,20 @@ def real(folder: Path = REVIEWS) -> Plan:
     return Plan(rows.head(TRAIN_ON), known, films.sample(fraction=1.0, shuffle=True, seed=7), RECIPE)
 
 
+# Steps, not minutes, so that a busy machine takes longer but learns the same.
 RECIPE: dict[str, Any] = {
     "data": {
         "id": "id",
         "groups": ["review"],
         "instruction": "What does this sentence from a review say about its subject? Answer with one word: negative, neutral or positive.",
     },
-    "tune": {"techniques": ["lora"], "minutes": 0.6, "evaluations": 1, "validation_rows": 150, "metric": "accuracy"},
+    "tune": {"techniques": ["lora"], "minutes": None, "max_steps": 150, "evaluations": 1, "validation_rows": 150, "metric": "accuracy"},
     "evaluate": {"metric": "accuracy", "baselines": ["majority", "tfidf_logistic"]},
     "explain": {"rows": 2},
     "release": {"probe_rows": 8},
     "serve": {"requests_per_minute": None, "shadow_queue": 256, "traffic": {"url": "sqlite:///traffic.db"}},
     "monitor": {"window": 200, "resamples": 300, "label_maturity_hours": 0},
     "retrain": {
-        "minutes": 1.2,
         "min_new_rows": 300,
         "rolling_test": 0.5,
         "replay": 0.5,
