@@ -356,7 +356,7 @@ def test_ordinary_emphasis_is_no_repetition(text: str, rows_of: Rows, look: Look
 
 def test_an_answer_that_repeats_itself_is_a_warning_and_the_place_is_that_of_the_text(rows_of: Rows, look: Look):
     found = found_in("repetition", ["Ünïcode: no no no no no"], look, rows_of, ["yes yes yes yes yes"])
-    assert found.select("field", "severity", "start", "end").rows() == [("answer", "warning", None, None), ("text", "info", 9, 23)]
+    assert found.select("field", "severity", "start", "end").rows() == [("text", "info", 9, 23), ("answer", "warning", None, None)]
 
 
 def test_the_thresholds_of_repetition_can_move(rows_of: Rows, look: Look):

@@ -11,15 +11,26 @@ import polars as pl
 MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
 
 
-def days(values: pl.Series) -> pl.DataFrame:
-    """`day` (null where nothing is understood), `format`, and whether the order of day and month is a `guess`."""
+SLASHES = r"^(?<a>[0-9]{1,2})[/.-](?<b>[0-9]{1,2})[/.-](?<year>[0-9]{4})(?:[^0-9]|$)"
+Greatest = tuple[int | None, int | None]
+
+
+def greatest(values: pl.Series) -> Greatest:
+    """The greatest first and second number of values such as 22/08/2002: what is over 12 is no month."""
+    parts = pl.DataFrame({"said": values.cast(pl.String).str.strip_chars()}).select(pl.col("said").str.extract_groups(SLASHES))
+    numbers = parts.unnest("said").select(pl.col("a", "b").cast(pl.Int32).max()).row(0)
+    return numbers[0], numbers[1]
+
+
+def days(values: pl.Series, known: Greatest | None = None) -> pl.DataFrame:
+    """`day` (null where nothing is understood), `format`, and whether the order of day and month is a `guess`. `known` are the
+    `greatest` numbers of the whole column, where `values` are a part of it."""
     said = pl.col("said")
     frame = pl.DataFrame({"said": values.cast(pl.String).str.strip_chars()})
-    slashes = said.str.extract_groups(r"^(?<a>[0-9]{1,2})[/.-](?<b>[0-9]{1,2})[/.-](?<year>[0-9]{4})(?:[^0-9]|$)")
-    parts = frame.select(slashes.alias("parts")).unnest("parts").cast(pl.Int32)
-    first, second = parts["a"].max(), parts["b"].max()
-    day_first = isinstance(first, int) and first > 12
-    guess = isinstance(first, int) and isinstance(second, int) and first <= 12 and second <= 12
+    parts = frame.select(said.str.extract_groups(SLASHES).alias("parts")).unnest("parts").cast(pl.Int32)
+    first, second = greatest(values) if known is None else known
+    day_first = first is not None and first > 12
+    guess = first is not None and second is not None and first <= 12 and second <= 12
     day, month = ("a", "b") if day_first else ("b", "a")
     named = said.str.extract_groups(rf"(?i)\b(?<d>[0-9]{{1,2}})(?:st|nd|rd|th)?[ -](?<m>{MONTHS})[a-z]*\.?,?[ -](?<y>[0-9]{{4}})")
     american = said.str.extract_groups(rf"(?i)\b(?<m>{MONTHS})[a-z]*\.? (?<d>[0-9]{{1,2}})(?:st|nd|rd|th)?,? (?<y>[0-9]{{4}})")
@@ -38,11 +49,11 @@ def days(values: pl.Series) -> pl.DataFrame:
         "seconds": pl.from_epoch(seconds.cast(pl.Int64)).cast(pl.Date),
         "year/month/day": said.str.extract(r"^([0-9]{4}/[0-9]{1,2}/[0-9]{1,2})(?:[^0-9]|$)").str.to_date("%Y/%m/%d", strict=False),
     }
-    known = frame.with_columns(parts).select(**found, slashes=_date("year", month, day))
+    read = frame.with_columns(parts).select(**found, slashes=_date("year", month, day))
     order = "day/month/year" if day_first else "month/day/year"
-    known = known.rename({"slashes": order})
-    kind = pl.coalesce([pl.when(pl.col(name).is_not_null()).then(pl.lit(name)).otherwise(None) for name in known.columns])
-    out = known.select(day=pl.coalesce(known.columns), format=kind)
+    read = read.rename({"slashes": order})
+    kind = pl.coalesce([pl.when(pl.col(name).is_not_null()).then(pl.lit(name)).otherwise(None) for name in read.columns])
+    out = read.select(day=pl.coalesce(read.columns), format=kind)
     return out.with_columns(guess=(pl.col("format") == order).fill_null(False) & guess)
 
 

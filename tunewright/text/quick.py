@@ -95,9 +95,14 @@ def classify(rows: pl.DataFrame, groups: Ints, bag: Bag, folds: int) -> Quick:
     return Quick(rows, labels.tolist(), given, believed, groups, bag)
 
 
+def sample_size(most: int, classes: int) -> int:
+    """How many rows the quick classifier looks at."""
+    return min(most, MOST_WORK // max(1, classes))
+
+
 def to_classify(rows: pl.DataFrame, most: int) -> pl.DataFrame:
     """The sample that the quick classifier looks at: rows with a text, fewer where there are many classes."""
-    chosen = sample_of(rows, min(most, MOST_WORK // max(1, rows["label"].n_unique())))
+    chosen = sample_of(rows, sample_size(most, rows["label"].n_unique()))
     return chosen.filter(~empty(pl.col("text")) & pl.col("label").is_not_null())
 
 

@@ -66,6 +66,14 @@ def declared(rows: pl.DataFrame, look: Look) -> Iterator[Group]:
         yield from (Group(given, value, (values["value"] == value).to_numpy()) for value in known)
 
 
+def grouping(rows: pl.LazyFrame, look: Look, *columns: str) -> pl.DataFrame:
+    """Of rows that do not fit in memory the columns that say which group each row is of, and `columns`."""
+    names = rows.collect_schema().names()
+    data = look.recipe.data
+    wanted = [column_of(data, given, names) for given in (*data.slices, *data.groups)]
+    return rows.select(list(dict.fromkeys(("row_id", *columns, *wanted)))).collect(engine="streaming")
+
+
 def belonging(rows: pl.DataFrame, look: Look) -> Ints | None:
     """A number a row, equal for rows with the same values in the columns of `data.groups`; None without such columns."""
     names = [column_of(look.recipe.data, given, rows.columns) for given in look.recipe.data.groups]

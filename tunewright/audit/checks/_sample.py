@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tunewright.audit.checks._shared import once
+from tunewright.audit.checks._shared import first_rows, once
 from tunewright.core.errors import EnvironmentProblem
 from tunewright.core.optional import require
 from tunewright.core.parts import Look
 from tunewright.core.rows import compared
-from tunewright.text.quick import Bag, Quick, bag_of_words, classify, sample_of, to_classify
+from tunewright.text.quick import Bag, Quick, bag_of_words, classify, sample_of, sample_size, to_classify
 from tunewright.text.repair import empty
 
 QUICK_SAMPLE, QUICK_FOLDS = 15_000, 3
@@ -54,6 +54,12 @@ def quick_of(rows: pl.DataFrame, look: Look, sample: int = QUICK_SAMPLE, folds: 
         return classify(looked, leak_groups(looked, data, threshold), bag_of_words(looked["text"]), folds)
 
     return once(rows, f"quick {sample} {folds} {data.groups} {threshold}", make)
+
+
+def quick_rows(rows: pl.LazyFrame, sample: int = QUICK_SAMPLE) -> pl.DataFrame:
+    """The rows that the quick classifier looks at, of rows that do not fit in memory."""
+    classes = once(rows, "classes", lambda rows: int(rows.select(pl.col("label").n_unique()).collect(engine="streaming").item()))
+    return first_rows(rows, sample_size(sample, classes))
 
 
 def space_of(rows: pl.DataFrame, sample: int = SPACE_SAMPLE, model: Model = "wordllama") -> Space:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 EXCERPT = 200
 FLOOR = 0.3  # similarity of the pairs that a join beyond memory keeps, when nobody asks for another
-JOIN_BATCH = 250_000
+JOIN_BATCH, SCAN_BATCH = 250_000, 100_000
 Made = TypeVar("Made")
 Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 
@@ -54,7 +54,7 @@ def once(rows: Frame, name: str, make: Callable[[Frame], Made]) -> Made:
 def forget() -> None:
     """Free what `once` holds; the frames themselves may live on."""
     with _lock:
-        for entries in _frames.values():
+        for entries in list(_frames.values()):  # one that is freed meanwhile leaves the table
             entries.clear()
 
 
@@ -122,6 +122,35 @@ def sampled(rows: pl.DataFrame, number: int, wanted: pl.Expr | None = None) -> p
         found.append(rows[places].with_columns(__place=places).filter(wanted))
         start, stretch = start + stretch, 2 * stretch
     return pl.concat(found, how="diagonal").head(number).sort("__place").drop("__place")
+
+
+def first_rows(rows: pl.LazyFrame, number: int, wanted: pl.Expr | None = None) -> pl.DataFrame:
+    """What `sampled` would draw of rows that do not fit in memory: of them 4 bytes each are held, and the rows that are drawn."""
+
+    def make(rows: pl.LazyFrame) -> pl.DataFrame:
+        order = once(rows, "order", lambda rows: rows.select(pl.col("row_id").hash(17)).collect()["row_id"].arg_sort().cast(pl.UInt32))
+        if wanted is None:
+            return rows_at(rows, order[:number]).drop("row")
+        found, start, stretch = [rows.head(0).with_row_index("row").collect()], 0, 2 * number
+        while start < len(order) and sum(map(len, found)) < number:
+            told = rows_at(rows, order[start : start + stretch]).filter(wanted)
+            places = pl.DataFrame({"row": order[start : start + stretch]})
+            found.append(places.join(told, on="row", maintain_order="left"))
+            start, stretch = start + stretch, 2 * stretch
+        return pl.concat(found, how="vertical_relaxed").head(number).sort("row").drop("row")
+
+    return once(rows, f"first {number} {wanted}", make)
+
+
+def batches_of(rows: pl.LazyFrame, *columns: str | pl.Expr) -> Iterator[pl.DataFrame]:
+    """Rows that do not fit in memory, one batch after the other; one without rows where there are none."""
+    chosen, start = rows.select(*columns), 0
+    part = chosen.head(SCAN_BATCH).collect()
+    yield part
+    while len(part) == SCAN_BATCH:
+        start += SCAN_BATCH
+        if len(part := chosen.slice(start, SCAN_BATCH).collect()):
+            yield part
 
 
 def excerpt(text: str = "text") -> pl.Expr:

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import polars as pl
 from pydantic import Field
 
-from tunewright.audit.checks._shared import excerpt
+from tunewright.audit.checks._shared import excerpt, rows_at
 from tunewright.core.parts import Check, Look
 
 
@@ -33,6 +33,11 @@ class ConflictingAnswers(Check):
         words = [pl.col(name).str.count_matches(r"\S+") for name in ("answer", "other")]
         answers = [excerpt(name).alias(name) for name in ("answer", "other")]
         return other.select("row_id", "other_id", "text", *answers, words=pl.max_horizontal(words))
+
+    def measure_scan(self, rows: pl.LazyFrame, look: Look) -> pl.DataFrame:
+        held = rows.select(asked=folded("text").hash(3), said=folded("answer").hash(3)).collect(engine="streaming")
+        torn = held.select((pl.col("said").n_unique().over("asked") > 1).arg_true())["said"]
+        return self.measure(rows_at(rows, torn), look)
 
     def decide(self, measures: pl.DataFrame, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         brief = pl.when(pl.col("words") <= self.short)

@@ -11,6 +11,7 @@ items (any format that `data.path` takes; every column with words is read). Thre
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -20,7 +21,7 @@ import polars as pl
 from pydantic import Field
 
 from tunewright.audit.checks._sample import LONGEST
-from tunewright.audit.checks._shared import excerpt, sampled
+from tunewright.audit.checks._shared import batches_of, excerpt, first_rows, sampled
 from tunewright.core.errors import EnvironmentProblem
 from tunewright.core.optional import require
 from tunewright.core.parts import Check, Look
@@ -52,23 +53,30 @@ class Contamination(Check):
     )
 
     def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
+        pieces = (rows[start : start + BATCH] for start in range(0, len(rows), BATCH))
+        return self._told(pieces, lambda: sampled(rows, PARAPHRASES))
+
+    def measure_scan(self, rows: pl.LazyFrame, look: Look) -> pl.DataFrame:
+        columns = [name for name in ("row_id", "text", "answer") if name in rows.collect_schema()]
+        return self._told(batches_of(rows, *columns), lambda: first_rows(rows, PARAPHRASES))
+
+    def _told(self, pieces: Iterable[pl.DataFrame], sample: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+        """(row_id, item, kind, score, said, place, note) of rows that may hold an item."""
         from tunewright.sources.benchmarks import items_of
 
         items = items_of(self.against)
-        if items.is_empty() or rows.is_empty():
+        if items.is_empty():
             return pl.DataFrame()
-        texts = content(rows).fill_null("")
-        found = [in_common(rows["row_id"], texts, items["said"]), alike(rows["row_id"], texts, items["said"], self.near)]
+        table, found = gram_table(items["said"]), [pl.DataFrame(schema=FOUND)]
+        for piece in pieces:
+            texts = content(piece).fill_null("")
+            found += [in_common(piece["row_id"], texts, table), alike(piece["row_id"], texts, items["said"], self.near)]
+        note = ""
         try:
-            found.append(paraphrased(rows, items["said"]))
-            note = ""
+            found.append(paraphrased(sample(), items["said"]))
         except EnvironmentProblem as missing:
             note = str(missing)
-        every = (
-            pl.concat(found)
-            .join(items.with_row_index("item"), on="item")
-            .join(pl.DataFrame({"row_id": rows["row_id"], "text": texts}), on="row_id")
-        )
+        every = pl.concat(found).join(items.with_row_index("item"), on="item")
         every = every.sort("row_id", "item", "kind").with_columns(note=pl.lit(""))
         return pl.concat([every, pl.DataFrame({"note": [note]})], how="diagonal") if note else every
 
@@ -124,8 +132,8 @@ def grams(words: Words, row: npt.NDArray[np.int64], length: int) -> tuple[Words,
     return mixed[whole], row[:count][whole]
 
 
-def in_common(ids: pl.Series, texts: pl.Series, items: pl.Series) -> pl.DataFrame:
-    """Rows with word sequences of an item, and the share of the item's sequences that they hold."""
+def gram_table(items: pl.Series) -> dict[int, pl.DataFrame]:
+    """(gram, item, grams: of the item) of the word sequences of items, by their length."""
     words, item = hashed_words(items)
     sizes = np.bincount(item, minlength=len(items))
     wanted: dict[int, pl.DataFrame] = {}
@@ -135,40 +143,44 @@ def in_common(ids: pl.Series, texts: pl.Series, items: pl.Series) -> pl.DataFram
         if len(gram):
             table = pl.DataFrame({"gram": gram, "item": owner}).unique()
             wanted[length] = table.with_columns(grams=pl.len().over("item"), item=pl.col("item").cast(pl.UInt32))
+    return wanted
+
+
+def in_common(ids: pl.Series, texts: pl.Series, wanted: dict[int, pl.DataFrame]) -> pl.DataFrame:
+    """Rows with word sequences of an item, and the share of the item's sequences that they hold."""
     found = [pl.DataFrame(schema=FOUND)]
-    for start in range(0, len(texts), BATCH):
-        words, row = hashed_words(texts[start : start + BATCH])
-        for length, table in wanted.items():
-            gram, owner = grams(words, row, length)
-            held = np.isin(gram, table["gram"].to_numpy())
-            hits = pl.DataFrame({"gram": gram[held], "row": owner[held]}).unique().join(table, on="gram")
-            shares = hits.group_by("row", "item").agg(score=pl.len() / pl.col("grams").first())
-            found.append(
-                shares.select(row_id=ids[start : start + BATCH].gather(shares["row"]), item="item", kind=pl.lit("words"), score="score")
-            )
+    words, row = hashed_words(texts)
+    for length, table in wanted.items():
+        gram, owner = grams(words, row, length)
+        held = np.isin(gram, table["gram"].to_numpy())
+        hits = pl.DataFrame({"gram": gram[held], "row": owner[held]}).unique().join(table, on="gram")
+        shares = hits.group_by("row", "item").agg(score=pl.len() / pl.col("grams").first())
+        found.append(shares.select(row_id=ids.gather(shares["row"]), item="item", kind=pl.lit("words"), score="score"))
     return pl.concat(found)
 
 
 def alike(ids: pl.Series, texts: pl.Series, items: pl.Series, near: float) -> pl.DataFrame:
-    """Rows that are nearly an item."""
+    """Rows that are nearly an item; copies of such a row, and of an item, too."""
     from tunewright.text.neardup import TextJoin
 
     join = TextJoin(pl.concat([items.rename("text"), texts.rename("text")]))
-    pairs = join.near(near).pairs
-    copies = pl.DataFrame({"left": join.first, "right": np.arange(len(join)), "jaccard": np.ones(len(join))}).cast(pairs.schema)
-    over = pl.concat([pairs, copies]).filter((pl.col("left") < len(items)) & (pl.col("right") >= len(items)))
+    first = pl.DataFrame({"copy": np.arange(len(join)), "of": join.first})
+    pairs = join.near(near).pairs.select(pl.col("left", "right").cast(pl.Int64), "jaccard")
+    same = first.select(left="of", right="of").unique().with_columns(jaccard=pl.lit(1.0))
+    both = pl.concat([pairs, pairs.select(left="right", right="left", jaccard="jaccard"), same])
+    asked, told = first.filter(pl.col("copy") < len(items)), first.filter(pl.col("copy") >= len(items))
+    over = told.join(both, left_on="of", right_on="right").join(asked.rename({"copy": "item"}), left_on="left", right_on="of")
     return over.select(
-        row_id=ids.gather(over["right"] - len(items)), item=pl.col("left").cast(pl.UInt32), kind=pl.lit("near"), score="jaccard"
+        row_id=ids.gather(over["copy"] - len(items)), item=pl.col("item").cast(pl.UInt32), kind=pl.lit("near"), score="jaccard"
     )
 
 
-def paraphrased(rows: pl.DataFrame, items: pl.Series) -> pl.DataFrame:
-    """Rows of a sample that may say what an item says. Word vectors name the item nearest to each row, cheaply; a sentence model
+def paraphrased(looked: pl.DataFrame, items: pl.Series) -> pl.DataFrame:
+    """Rows (`looked`, a sample) that may say what an item says. Word vectors name the item nearest to each row, cheaply; a sentence model
     looks at the `VERIFIED` nearest pairs and gives their score: words alone cannot tell the same subject from the same question."""
     from tunewright.models.static import static_vectors
 
     require("torch", "train")
-    looked = sampled(rows, PARAPHRASES)
     asked, said = items.str.head(LONGEST)[:ITEMS], content(looked).fill_null("").str.head(LONGEST)
     seen = _centred(static_vectors([*asked, *said]))
     blocks = [seen[start : start + 2_000] @ seen[: len(asked)].T for start in range(len(asked), len(seen), 2_000)]

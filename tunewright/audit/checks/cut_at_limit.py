@@ -18,15 +18,10 @@ class CutAtLimit(Check):
     min_rows: int = Field(20, ge=2, description="rows that must have it")
 
     def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
-        found = []
-        for column in (one for one in ("text", "answer") if one in rows.columns):
-            for unit, length in (("words", pl.col(column).str.count_matches(r"\S+")), ("characters", pl.col(column).str.len_chars())):
-                lengths = rows.select(length.alias("length")).to_series().drop_nulls()
-                most, low = lengths.max(), lengths.quantile(0.1)
-                if most is not None and low is not None:
-                    found.append((column, unit, most, int((lengths == most).sum()), low, len(lengths)))
-        names = {"field": pl.String, "unit": pl.String, "most": pl.Int64, "rows": pl.Int64, "low": pl.Float64, "looked": pl.Int64}
-        return pl.DataFrame(found, schema=names, orient="row")
+        return _longest(rows.select(_lengths(rows.columns)))
+
+    def measure_scan(self, rows: pl.LazyFrame, look: Look) -> pl.DataFrame:
+        return _longest(rows.select(_lengths(rows.collect_schema().names())).collect(engine="streaming"))
 
     def decide(self, measures: pl.DataFrame, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         many = (pl.col("rows") >= self.min_rows) & (pl.col("rows") >= self.share * pl.col("looked"))
@@ -38,3 +33,20 @@ class CutAtLimit(Check):
             evidence=pl.format("{} rows ({}%) have exactly {} {}, and none has more", "rows", percent, "most", "unit"),
             suggested_fix=pl.lit("get the whole texts, or end them at a sentence"),
         )
+
+
+def _lengths(columns: list[str]) -> list[pl.Expr]:
+    texts = [one for one in ("text", "answer") if one in columns]
+    words = [pl.col(one).str.count_matches(r"\S+").alias(f"{one} words") for one in texts]
+    return words + [pl.col(one).str.len_chars().alias(f"{one} characters") for one in texts]
+
+
+def _longest(lengths: pl.DataFrame) -> pl.DataFrame:
+    """The greatest length of each field in each unit, how many rows have it, and the length of the shortest tenth."""
+    found = []
+    for known in (one.drop_nulls() for one in lengths):
+        most, low = known.max(), known.quantile(0.1)
+        if most is not None and low is not None:
+            found.append((*known.name.split(" "), most, int((known == most).sum()), low, len(known)))
+    names = {"field": pl.String, "unit": pl.String, "most": pl.Int64, "rows": pl.Int64, "low": pl.Float64, "looked": pl.Int64}
+    return pl.DataFrame(found, schema=names, orient="row").sort(pl.col("field") == "answer", maintain_order=True)

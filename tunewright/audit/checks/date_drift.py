@@ -15,7 +15,7 @@ import polars as pl
 from pydantic import Field
 
 from tunewright.audit.checks._groups import OTHERS, column_of, numbered
-from tunewright.audit.checks._shared import sampled
+from tunewright.audit.checks._shared import first_rows, sampled
 from tunewright.core.parts import Check, Look
 
 QUARTERS = 4
@@ -58,6 +58,9 @@ class DateDrift(Check):
         return pl.concat(found, how="diagonal").with_columns(
             old=pl.format("{} to {}", *map(pl.lit, spans[0])), new=pl.format("{} to {}", *map(pl.lit, spans[1])), looked=pl.lit(len(looked))
         )
+
+    def measure_scan(self, rows: pl.LazyFrame, look: Look) -> pl.DataFrame:
+        return self.measure(first_rows(rows, self.sample), look)
 
     def decide(self, measures: pl.DataFrame, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         if measures.is_empty():

@@ -16,7 +16,7 @@ import polars as pl
 from pydantic import Field
 
 from tunewright.audit.checks._groups import Bools, Group, compared, percent
-from tunewright.audit.checks._sample import QUICK_SAMPLE, quick_of
+from tunewright.audit.checks._sample import QUICK_SAMPLE, quick_of, quick_rows
 from tunewright.core.parts import Check, Look
 from tunewright.core.rows import RESERVED
 from tunewright.text.quick import Quick
@@ -50,6 +50,9 @@ class FoundSlices(Check):
         table = compared(groups, np.where(quick.wrong, 0, 1)[~half], ["wrong", "right"], quick.groups[~half])
         return table.filter(pl.col("kind") == "wrong").drop("kind")
 
+    def measure_scan(self, rows: pl.LazyFrame, look: Look) -> pl.DataFrame:
+        return self.measure(quick_rows(rows, self.sample), look)
+
     def decide(self, measures: pl.DataFrame, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         if measures.is_empty():
             return pl.DataFrame()
@@ -57,7 +60,7 @@ class FoundSlices(Check):
         worse = worse.filter(pl.Series([_adds(line, worse) for line in worse.iter_rows(named=True)], dtype=pl.Boolean))
         said = "{}: the quick classifier gets {}% of {} rows wrong ({} to {}%), {}% of the other rows"
         limits = [percent(name) for name in ("low", "high", "rest")]
-        return worse.sort("share", descending=True).select(
+        return worse.sort("share", descending=True, maintain_order=True).select(
             evidence=pl.format(said, "group", percent("share"), "rows", *limits),
             score="share",
             suggested_fix=pl.lit("read some of these rows: review their labels, collect more of them, evaluate by slice"),

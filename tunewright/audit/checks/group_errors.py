@@ -9,7 +9,7 @@ import polars as pl
 from pydantic import Field
 
 from tunewright.audit.checks._groups import compared, declared, named, percent
-from tunewright.audit.checks._sample import QUICK_SAMPLE, quick_of
+from tunewright.audit.checks._sample import QUICK_SAMPLE, quick_of, quick_rows
 from tunewright.core.parts import Check, Look
 
 
@@ -31,13 +31,16 @@ class GroupErrors(Check):
         table = compared(list(declared(quick.rows, look)), np.where(quick.wrong, 0, 1), ["wrong", "right"], quick.groups)
         return table.filter(pl.col("kind") == "wrong").drop("kind")
 
+    def measure_scan(self, rows: pl.LazyFrame, look: Look) -> pl.DataFrame:
+        return self.measure(quick_rows(rows, self.sample), look)
+
     def decide(self, measures: pl.DataFrame, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         if measures.is_empty():
             return pl.DataFrame()
         worse = measures.filter((pl.col("p") <= self.p) & (pl.col("share") - pl.col("rest") >= self.difference))
         said = "{}: the quick classifier gets {}% of {} rows wrong ({} to {}%), {}% of the other rows"
         limits = [percent(name) for name in ("low", "high", "rest")]
-        return worse.sort("share", descending=True).select(
+        return worse.sort("share", descending=True, maintain_order=True).select(
             evidence=pl.format(said, named(), percent("share"), "rows", *limits),
             field="column",
             score="share",

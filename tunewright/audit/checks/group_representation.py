@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import polars as pl
 from pydantic import Field
 
-from tunewright.audit.checks._groups import JUDGED, WHAT_TO_DO, declared, named
+from tunewright.audit.checks._groups import JUDGED, WHAT_TO_DO, declared, grouping, named
 from tunewright.core.parts import Check, Look
 
 
@@ -25,6 +25,9 @@ class GroupRepresentation(Check):
         schema = {"column": pl.String, "group": pl.String, "rows": pl.Int64, "low": pl.Float64, "high": pl.Float64}
         table = pl.DataFrame(groups, schema=schema, orient="row")
         return table.with_columns(share=pl.col("rows") / len(rows), of=pl.lit(len(rows)))
+
+    def measure_scan(self, rows: pl.LazyFrame, look: Look) -> pl.DataFrame:
+        return self.measure(grouping(rows, look), look)
 
     def decide(self, measures: pl.DataFrame, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         few = measures.filter(pl.col("rows") < self.min_rows)

@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
-from tunewright.audit.checks._sample import QUICK_FOLDS, QUICK_SAMPLE, quick_of, vectors
+from tunewright.audit.checks._sample import QUICK_FOLDS, QUICK_SAMPLE, quick_of, quick_rows, vectors
 from tunewright.audit.checks._shared import excerpt
 from tunewright.core.parts import Check, Look
 from tunewright.text.quick import Floats, Ints, out_of_sample
@@ -60,6 +60,9 @@ class LabelNoise(Check):
             excerpt=excerpt(),
             looked=pl.lit(len(given)),
         )
+
+    def measure_scan(self, rows: pl.LazyFrame, look: Look) -> pl.DataFrame:
+        return self.measure(quick_rows(rows, self.sample), look)
 
     def decide(self, measures: pl.DataFrame, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         if measures.is_empty():

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import polars as pl
 from pydantic import Field
 
-from tunewright.audit.checks._groups import WHAT_TO_DO, belonging, compared, declared, named, numbered, percent
+from tunewright.audit.checks._groups import WHAT_TO_DO, belonging, compared, declared, grouping, named, numbered, percent
 from tunewright.core.parts import Check, Look
 
 MOST_LABELS = 20
@@ -27,6 +27,9 @@ class LabelSkew(Check):
         if not groups:
             return pl.DataFrame()
         return compared(groups, *numbered(rows["label"], MOST_LABELS), belonging(rows, look))
+
+    def measure_scan(self, rows: pl.LazyFrame, look: Look) -> pl.DataFrame:
+        return self.measure(grouping(rows, look, "label"), look) if look.recipe.data.slices else pl.DataFrame()
 
     def decide(self, measures: pl.DataFrame, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         if measures.is_empty():

@@ -7,10 +7,12 @@ from typing import ClassVar, Literal
 import polars as pl
 from pydantic import Field
 
-from tunewright.audit.checks._shared import excerpt, sampled
+from tunewright.audit.checks._shared import excerpt, first_rows, sampled
 from tunewright.core.parts import Check, Look
 from tunewright.text.language import identify
 from tunewright.text.repair import TAG
+
+WORDS = pl.col("text").fill_null("").str.replace_all(TAG, " ").str.replace_all(r"\S*(?:://|@)\S*", " ")
 
 
 class Language(Check):
@@ -25,9 +27,16 @@ class Language(Check):
     main: float = Field(0.8, gt=0, le=1, description="share of the commonest language below which rows count as mixed")
 
     def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
-        words = pl.col("text").fill_null("").str.replace_all(TAG, " ").str.replace_all(r"\S*(?:://|@)\S*", " ")
-        long = (pl.col("text").str.len_bytes() >= self.min_characters) & (words.str.len_chars() >= self.min_characters)
-        looked = sampled(rows, self.sample, long).select("row_id", "text", words=words)
+        return self._told(sampled(rows, self.sample, self._long()))
+
+    def measure_scan(self, rows: pl.LazyFrame, look: Look) -> pl.DataFrame:
+        return self._told(first_rows(rows, self.sample, self._long()))
+
+    def _long(self) -> pl.Expr:
+        return (pl.col("text").str.len_bytes() >= self.min_characters) & (WORDS.str.len_chars() >= self.min_characters)
+
+    def _told(self, looked: pl.DataFrame) -> pl.DataFrame:
+        looked = looked.select("row_id", "text", words=WORDS)
         return looked.select("row_id", evidence=excerpt()).hstack(identify(looked["words"]))
 
     def decide(self, measures: pl.DataFrame, rows: pl.DataFrame, look: Look) -> pl.DataFrame:

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import polars as pl
 from pydantic import Field
 
-from tunewright.audit.checks._shared import sampled
+from tunewright.audit.checks._shared import first_rows, sampled
 from tunewright.core.parts import Check, Look
 
 
@@ -32,6 +32,9 @@ class LeakingLabel(Check):
         counts = pl.concat([words.drop_nulls(), *phrases]).group_by("word", "label").len("rows")
         counts = counts.with_columns(everywhere=pl.col("rows").sum().over("word"), looked=pl.lit(len(seen)))
         return counts.join(sizes, on="label").filter(pl.col("rows") * 10 >= pl.col("size")).sort("word", "label")
+
+    def measure_scan(self, rows: pl.LazyFrame, look: Look) -> pl.DataFrame:
+        return self.measure(first_rows(rows, self.sample), look)
 
     def decide(self, measures: pl.DataFrame, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         share, purity = pl.col("rows") / pl.col("size"), pl.col("rows") / pl.col("everywhere")

@@ -25,7 +25,7 @@ from pydantic import Field
 
 from tunewright.audit.checks._groups import Bools
 from tunewright.audit.checks._sample import LONGEST
-from tunewright.audit.checks._shared import excerpt, sampled
+from tunewright.audit.checks._shared import excerpt, first_rows, sampled
 from tunewright.audit.checks.conflicting_answers import folded
 from tunewright.core.errors import EnvironmentProblem
 from tunewright.core.parts import Check, Look
@@ -68,6 +68,9 @@ class LikelyWrongAnswers(Check):
             signals=said, looked=pl.lit(len(looked)), **{name: pl.Series(value) for name, value in counts.items()}
         )
         return doubted.sort("rarity", "row_id", descending=[True, False])
+
+    def measure_scan(self, rows: pl.LazyFrame, look: Look) -> pl.DataFrame:
+        return self.measure(first_rows(rows, self.sample), look)
 
     def decide(self, measures: pl.DataFrame, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         if measures.is_empty():

@@ -6,13 +6,14 @@ one byte. Where more than `sample` rows could be too long, the longest are count
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 import orjson
 import polars as pl
 from pydantic import Field
 
-from tunewright.audit.checks._shared import excerpt
+from tunewright.audit.checks._shared import excerpt, rows_at
 from tunewright.core.parts import Check, Look
 
 FRAME = 64  # tokens that a template may put around a short conversation
@@ -27,23 +28,22 @@ class LongConversations(Check):
     sample: int = Field(20_000, ge=1, description="rows that are counted at most, the longest first")
 
     def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
+        sizes = rows.select(_size(rows.columns)).to_series()
+        return self._longest(lambda places: rows_at(rows, places), sizes, look)
+
+    def measure_scan(self, rows: pl.LazyFrame, look: Look) -> pl.DataFrame:
+        sizes = rows.select(_size(rows.collect_schema().names())).collect(engine="streaming").to_series()
+        return self._longest(lambda places: rows_at(rows, places), sizes, look)
+
+    def _longest(self, take: Callable[[pl.Series], pl.DataFrame], sizes: pl.Series, look: Look) -> pl.DataFrame:
+        """The tokens of the `sample` longest rows of those that may be too long; `take` gives the rows at some places."""
         most = look.recipe.model.max_length
-        said = [pl.col(name).fill_null("").cast(pl.String) for name in ("text", "answer")]
-        whole = [pl.col(name).cast(pl.String) for name in ("messages", "tools") if name in rows.columns]
-        size = sum((one.str.len_bytes().cast(pl.Int64) for one in said), pl.lit(0)) + sum(
-            (one.str.len_bytes().fill_null(0).cast(pl.Int64) for one in whole), pl.lit(0)
-        )
-        asked = rows.select(
-            "row_id",
-            text=said[0],
-            answer=said[1],
-            **{name: pl.col(name) for name in ("messages", "tools") if name in rows.columns},
-            size=size,
-        )
-        maybe = asked.filter(pl.col("size") + FRAME > most)
-        counted = maybe.sort("size", descending=True, maintain_order=True).head(self.sample)
-        if counted.is_empty():
+        maybe = pl.DataFrame({"size": sizes}).with_row_index("row").filter(pl.col("size") + FRAME > most)
+        longest = maybe.sort("size", descending=True, maintain_order=True).head(self.sample)
+        if longest.is_empty():
             return pl.DataFrame()
+        said = [pl.col(name).fill_null("").cast(pl.String) for name in ("text", "answer")]
+        counted = longest.join(take(longest["row"]).with_columns(said), on="row", maintain_order="left")
         prompts, answers = (_count(look, counted[name].to_list()) for name in ("text", "answer"))
         sums = [one + other for one, other in zip(prompts, answers, strict=True)]
         turns = (
@@ -79,6 +79,12 @@ class LongConversations(Check):
             else pl.DataFrame(schema={"evidence": pl.String, "severity": pl.String})
         )
         return pl.concat([told, rest], how="diagonal_relaxed").with_columns(severity=pl.col("severity").fill_null(self.severity))
+
+
+def _size(columns: list[str]) -> pl.Expr:
+    """Bytes of a conversation, the tools included."""
+    held = [name for name in ("text", "answer", "messages", "tools") if name in columns]
+    return pl.sum_horizontal(pl.col(name).cast(pl.String).str.len_bytes().cast(pl.Int64).fill_null(0) for name in held).alias("size")
 
 
 def _count(look: Look, texts: list[str]) -> list[int]:

@@ -17,7 +17,7 @@ import polars as pl
 from pydantic import Field
 
 from tunewright.audit.checks._sample import SPACE_SAMPLE, best_space
-from tunewright.audit.checks._shared import excerpt
+from tunewright.audit.checks._shared import excerpt, first_rows
 from tunewright.core.parts import Check, Look
 from tunewright.text.quick import Floats, sample_of
 
@@ -61,6 +61,9 @@ class Outliers(Check):
                 "cosine": pl.Series(np.exp(-distance[found]), dtype=pl.Float64),
             }
         ).with_columns(looked=pl.lit(len(space.rows)))
+
+    def measure_scan(self, rows: pl.LazyFrame, look: Look) -> pl.DataFrame:
+        return self.measure(first_rows(rows, self.sample), look)
 
     def decide(self, measures: pl.DataFrame, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         if measures.is_empty():

@@ -22,9 +22,10 @@ class PreferenceLength(Check):
     warn: float = Field(0.7, ge=0.5, le=1, description="share from which it is a warning")
 
     def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
-        chosen, rejected = pl.col("answer").str.len_chars(), pl.col("rejected").str.len_chars()
-        counts = {"longer": (chosen > rejected).sum(), "shorter": (chosen < rejected).sum()}
-        return rows.select(**counts, chosen=chosen.median(), rejected=rejected.median())
+        return _compared(rows.select(*_LENGTHS))
+
+    def measure_scan(self, rows: pl.LazyFrame, look: Look) -> pl.DataFrame:
+        return _compared(rows.select(*_LENGTHS).collect(engine="streaming"))
 
     def decide(self, measures: pl.DataFrame, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         longer, shorter, chosen, rejected = measures.row(0)
@@ -46,6 +47,15 @@ class PreferenceLength(Check):
                 "suggested_fix": "balance the lengths, or use a length-controlled objective",
             }
         )
+
+
+_LENGTHS = [pl.col(name).str.len_chars() for name in ("answer", "rejected")]
+
+
+def _compared(lengths: pl.DataFrame) -> pl.DataFrame:
+    chosen, rejected = pl.col("answer"), pl.col("rejected")
+    counts = {"longer": (chosen > rejected).sum(), "shorter": (chosen < rejected).sum()}
+    return lengths.select(**counts, chosen=chosen.median(), rejected=rejected.median())
 
 
 def wilson(hits: int, rows: int) -> tuple[float, float]:

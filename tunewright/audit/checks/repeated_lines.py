@@ -7,11 +7,13 @@ for each line: see `exact_duplicates` for these.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import ClassVar, Literal
 
 import polars as pl
 from pydantic import Field
 
+from tunewright.audit.checks._shared import batches_of
 from tunewright.core.parts import Check, Look
 
 LINE = r"[^\n.!?]{30,}"
@@ -30,20 +32,19 @@ class RepeatedLines(Check):
 
     def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         texts = rows.select("row_id", text=pl.col("text").cast(pl.String)).unique("text", keep="first", maintain_order=True)
-        pieces = range(0, len(texts), BATCH)
-        hashes = [_lines(texts[start : start + BATCH])["hash"] for start in pieces]
-        if not hashes:
-            return pl.DataFrame()
-        counts = pl.concat(hashes).rename("hash").value_counts(name="rows").filter(pl.col("rows") >= LEAST_ROWS)
-        if counts.is_empty():
-            return pl.DataFrame()
-        often = counts.sort("rows", "hash", descending=[True, False]).head(1000)
-        named = [
-            _lines(texts[start : start + BATCH]).join(often, on="hash", how="semi").unique("hash", keep="first", maintain_order=True)
-            for start in pieces
-        ]
-        first = pl.concat(named).unique("hash", keep="first", maintain_order=True)
-        return often.join(first, on="hash", maintain_order="left").select("row_id", "line", "rows", looked=pl.lit(len(texts)))
+        return _shared_lines(lambda: (texts[start : start + BATCH] for start in range(0, len(texts), BATCH)), len(texts))
+
+    def measure_scan(self, rows: pl.LazyFrame, look: Look) -> pl.DataFrame:
+        text = pl.col("text").cast(pl.String)
+        first = rows.select(text.hash(0)).collect(engine="streaming")["text"].is_first_distinct()
+
+        def batches() -> Iterator[pl.DataFrame]:
+            start = 0
+            for part in batches_of(rows, "row_id", text):
+                yield part.filter(first[start : start + len(part)])
+                start += len(part)
+
+        return _shared_lines(batches, int(first.sum()))
 
     def decide(self, measures: pl.DataFrame, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         if measures.is_empty():
@@ -60,6 +61,23 @@ class RepeatedLines(Check):
                 suggested_fix=pl.lit("cut it off before training"),
             )
         )
+
+
+def _shared_lines(batches: Callable[[], Iterator[pl.DataFrame]], looked: int) -> pl.DataFrame:
+    """The lines that most texts share: a row that has each, and in how many of the `looked` texts it stands."""
+    hashes = [_lines(part)["hash"] for part in batches()]
+    if not hashes:
+        return pl.DataFrame()
+    counts = pl.concat(hashes).rename("hash").value_counts(name="rows").filter(pl.col("rows") >= LEAST_ROWS)
+    if counts.is_empty():
+        return pl.DataFrame()
+    often = counts.sort("rows", "hash", descending=[True, False]).head(1000)
+    named = [
+        _lines(part).join(often, on="hash", how="semi", maintain_order="left").unique("hash", keep="first", maintain_order=True)
+        for part in batches()
+    ]
+    first = pl.concat(named).unique("hash", keep="first", maintain_order=True)
+    return often.join(first, on="hash", maintain_order="left").select("row_id", "line", "rows", looked=pl.lit(looked))
 
 
 def _lines(part: pl.DataFrame) -> pl.DataFrame:

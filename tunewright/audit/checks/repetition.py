@@ -63,8 +63,8 @@ class Repetition(Check):
         wrong |= (kind == "ngram") & (share >= self.ngram) & (pl.col("words") >= self.min_words)
         wrong |= (kind == "lines") & (share >= self.lines)
         wrong |= (kind == "run") & (share >= self.letter_run) & (pl.col("times") >= 20)
-        worst = measures.filter(wrong).sort("share", descending=True, maintain_order=True)
-        worst = worst.unique(["row_id", "field"], keep="first", maintain_order=True)
+        worst = measures.filter(wrong).with_row_index("place").sort("share", descending=True, maintain_order=True)
+        worst = worst.unique(["row_id", "field"], keep="first", maintain_order=True).sort("place")  # in the order of the rows again
         percent = (100 * share).round().cast(pl.Int64)
         return worst.select(
             "row_id",

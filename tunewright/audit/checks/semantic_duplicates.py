@@ -10,7 +10,7 @@ import polars as pl
 from pydantic import Field
 
 from tunewright.audit.checks._sample import SPACE_SAMPLE, Model, Space, space_of
-from tunewright.audit.checks._shared import excerpt
+from tunewright.audit.checks._shared import excerpt, first_rows
 from tunewright.core.parts import Check, Look
 from tunewright.text.neardup import normalise
 
@@ -50,6 +50,9 @@ class SemanticDuplicates(Check):
                 "cosine": pl.Series(cosine[apart].astype(np.float64)),
             }
         ).with_columns(looked=pl.lit(len(space.rows)))
+
+    def measure_scan(self, rows: pl.LazyFrame, look: Look) -> pl.DataFrame:
+        return self.measure(first_rows(rows, self.sample), look)
 
     def decide(self, measures: pl.DataFrame, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         if measures.is_empty():

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import polars as pl
 from pydantic import Field
 
-from tunewright.audit.checks._shared import excerpt
+from tunewright.audit.checks._shared import batches_of, excerpt
 from tunewright.core.parts import Check, Look
 from tunewright.text.repair import UNSPACED, empty
 
@@ -23,9 +23,15 @@ class ShortAnswers(Check):
     usual: int = Field(60, ge=1, description="... when half of the answers have at least this many characters")
 
     def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
+        return self._few(rows, rows["answer"].str.len_chars().median())
+
+    def measure_scan(self, rows: pl.LazyFrame, look: Look) -> pl.DataFrame:
+        half = rows.select(pl.col("answer").str.len_chars()).collect(engine="streaming")["answer"].median()
+        return pl.concat([self._few(part, half) for part in batches_of(rows, "row_id", "text", "answer")])
+
+    def _few(self, rows: pl.DataFrame, half: Any) -> pl.DataFrame:
         few = rows.filter(pl.col("answer").str.len_bytes().fill_null(0) <= MOST_BYTES)
         words = pl.col("answer").str.count_matches(rf"[{UNSPACED}]|[^\s{UNSPACED}]+").fill_null(0)
-        half = rows["answer"].str.len_chars().median()
         few = few.select(
             "row_id", "text", "answer", half=pl.lit(half, pl.Float64), words=pl.when(empty(pl.col("answer"))).then(0).otherwise(words)
         )

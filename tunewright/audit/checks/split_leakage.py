@@ -6,14 +6,18 @@ the same words, nearly the same words, and values of `data.groups` that reach ov
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import polars as pl
 from pydantic import Field
 
-from tunewright.audit.checks._groups import column_of
-from tunewright.audit.checks._shared import excerpt, joined
+from tunewright.audit.checks._groups import column_of, grouping
+from tunewright.audit.checks._shared import excerpt, joined, joined_scan, rows_at
 from tunewright.core.parts import Check, Look
+
+if TYPE_CHECKING:
+    from tunewright.text.neardup import NearPairs
 
 ORDER = {"train": 0, "training": 0, "validation": 1, "valid": 1, "val": 1, "dev": 1, "development": 1, "test": 2, "testing": 2, "eval": 2}
 LEAST = 0.3  # similarity that is measured, so that the threshold can move
@@ -28,15 +32,28 @@ class SplitLeakage(Check):
     similarity: float = Field(0.5, ge=LEAST, le=1, description="share of common word triples (Jaccard) from which on two rows are one")
 
     def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
+        return self._leaks(rows, lambda: joined(rows).near(LEAST), lambda places: rows_at(rows, places), look)
+
+    def measure_scan(self, rows: pl.LazyFrame, look: Look) -> pl.DataFrame:
+        held = grouping(rows, look, "split")
+        return self._leaks(held, lambda: joined_scan(rows, look, LEAST), lambda places: rows_at(rows, places), look)
+
+    def _leaks(
+        self, rows: pl.DataFrame, near: Callable[[], NearPairs], take: Callable[[pl.Series], pl.DataFrame], look: Look
+    ) -> pl.DataFrame:
+        """Rows that stand in an earlier split too, from `rows` without their texts; `take` gives the rows at some places."""
         splits = rows["split"].cast(pl.String).str.strip_chars().str.to_lowercase().fill_null("")
         names = sorted(set(splits) - {""}, key=lambda name: (ORDER.get(name, 3), name))
         if len(names) < 2:
             return pl.DataFrame()
         place = splits.replace_strict({name: place for place, name in enumerate(names)}, default=None, return_dtype=pl.Int32)
-        known = rows.select("row_id", excerpt=excerpt()).with_columns(split=splits, place=place).drop_nulls("place")
+        known = rows.select("row_id").with_row_index("row").with_columns(split=splits, place=place).drop_nulls("place")
         known = known.with_columns(size=pl.len().over("split"))
-        leaks = pl.concat([_same_words(rows, place), self._reaching(rows, place, look)], how="diagonal")
-        later, earlier = known.select("row_id", "split", "excerpt", "size"), known.select(other="row_id", other_split="split")
+        leaks = pl.concat([_same_words(rows["row_id"], near(), place), self._reaching(rows, place, look)], how="diagonal")
+        later = known.join(leaks.select("row_id").unique(), on="row_id", how="semi")
+        later = later.join(take(later["row"]).select("row", excerpt=excerpt()), on="row", maintain_order="left")
+        later = later.select("row_id", "split", "excerpt", "size")
+        earlier = known.select(other="row_id", other_split="split")
         return leaks.join(later, on="row_id", maintain_order="left").join(earlier, on="other", maintain_order="left")
 
     def _reaching(self, rows: pl.DataFrame, place: pl.Series, look: Look) -> pl.DataFrame:
@@ -98,11 +115,10 @@ def _texts(near: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _same_words(rows: pl.DataFrame, place: pl.Series) -> pl.DataFrame:
+def _same_words(ids: pl.Series, near: NearPairs, place: pl.Series) -> pl.DataFrame:
     """(row_id, other, jaccard): the nearest row of an earlier split, of each row that has one."""
-    near = joined(rows).near(LEAST)
     kind = pl.Series("kind", near.first).cast(pl.UInt32)
-    held = pl.DataFrame({"row_id": rows["row_id"], "kind": kind, "place": place}).drop_nulls("place")
+    held = pl.DataFrame({"row_id": ids, "kind": kind, "place": place}).drop_nulls("place")
     examples = held.unique(["kind", "place"], keep="first", maintain_order=True).rename({"row_id": "other", "place": "earlier"})
     pairs = near.pairs.select("left", "right", "jaccard").with_columns(pl.col("left", "right").cast(pl.UInt32))
     itself = held.select(left="kind", right="kind").unique().with_columns(jaccard=pl.lit(1.0))

@@ -14,6 +14,7 @@ import polars as pl
 from pydantic import Field
 
 from tunewright.audit.checks._groups import WHAT_TO_DO, Group, belonging, compared, declared, named, percent
+from tunewright.audit.checks._shared import first_rows
 from tunewright.core.parts import Check, Look
 from tunewright.text.quick import sample_of
 
@@ -52,6 +53,9 @@ class ToneSkew(Check):
             table = compared([everybody, *declared(looked, look)], kinds, TONES, belonging(looked, look))
             tables.append(table.with_columns(field=pl.lit(field)))
         return pl.concat(tables) if tables else pl.DataFrame()
+
+    def measure_scan(self, rows: pl.LazyFrame, look: Look) -> pl.DataFrame:
+        return self.measure(first_rows(rows, self.sample), look)
 
     def decide(self, measures: pl.DataFrame, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         if measures.is_empty():

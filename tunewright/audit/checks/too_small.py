@@ -43,6 +43,10 @@ class TooSmall(Check):
         sizes, scores = learning_curve(quick.bag.matrix, quick.given, quick.groups, len(quick.labels))
         return pl.DataFrame({"size": sizes, "score": scores}).with_columns(rows=pl.lit(len(quick.rows)))
 
+    def measure_scan(self, rows: pl.LazyFrame, look: Look) -> pl.DataFrame:
+        total = int(rows.select(pl.len()).collect().item())
+        return pl.DataFrame() if total > self.enough else self.measure(rows.collect(), look)
+
     def decide(self, measures: pl.DataFrame, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         if measures.is_empty() or measures["size"].n_unique() < 3:
             return pl.DataFrame()

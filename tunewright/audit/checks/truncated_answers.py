@@ -6,11 +6,13 @@ A missing full stop means something only where answers usually have one: the dat
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar, Literal
 
 import polars as pl
 from pydantic import Field
 
+from tunewright.audit.checks._shared import batches_of
 from tunewright.core.parts import Check, Look
 
 TAIL = 160
@@ -40,27 +42,10 @@ class TruncatedAnswers(Check):
     usual: float = Field(0.9, ge=0.5, le=1, description="share of answers with an end from which a missing one is mentioned")
 
     def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
-        tail = pl.col("answer").str.tail(TAIL).str.strip_chars_end()
-        ends = rows.select("row_id", size=pl.col("answer").str.len_bytes().fill_null(0), tail=tail, open_block=_odd(rows["answer"], "```"))
-        ends = ends.with_columns(ended=pl.col("tail").str.contains(ENDED), odd_quotes=_odd(rows["answer"], '"')).filter(
-            pl.col("tail") != ""
-        )
-        ends = ends.with_columns(last=pl.when(~pl.col("ended")).then(pl.col("tail").str.tail(20)))  # null where nothing need be looked for
-        broken = {
-            "open_block": pl.col("open_block"),
-            "open_bracket": pl.col("tail").str.contains(OPEN_BRACKET),
-            "open_quote": pl.col("odd_quotes") & pl.col("tail").str.contains(OPEN_QUOTE),
-            "comma": pl.col("tail").str.contains(r"[,،、]$|\w-$"),
-            "function_word": pl.col("last").str.contains(FUNCTION_WORDS),
-            "leading_word": pl.col("last").str.contains(LEADING_WORDS) & (pl.col("size") >= LONG),
-            "no_end": ~pl.col("ended") & (pl.col("size") >= LONG),
-        }
-        kind = pl.coalesce([pl.when(where).then(pl.lit(name)).otherwise(None) for name, where in broken.items()])
-        found = ends.with_columns(kind=kind).filter(pl.col("kind").is_not_null())
-        ended = ends.filter(pl.col("size") >= LONG)["ended"].mean()
-        return found.select(
-            "row_id", "kind", "size", ended=pl.lit(ended or 0.0, pl.Float64), end=pl.col("tail").str.tail(60).str.replace_all(r"\s+", " ")
-        )
+        return _told([rows])
+
+    def measure_scan(self, rows: pl.LazyFrame, look: Look) -> pl.DataFrame:
+        return _told(batches_of(rows, "row_id", "answer"))
 
     def decide(self, measures: pl.DataFrame, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         usual = measures["ended"][0] if len(measures) else 0.0  # share of the longer answers with an end
@@ -87,6 +72,36 @@ class TruncatedAnswers(Check):
             evidence=pl.format(f"{{}} ({usual:.0%} of the longer answers have an end): …{{}}", "kind", "end"),
             suggested_fix=pl.lit("complete it or drop the row"),
         )
+
+
+def _told(batches: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    """What may be broken in the batches, and of all of them the share of longer answers with an end."""
+    found, ended, longer = list[pl.DataFrame](), 0, 0
+    for part, ends in map(_ends, batches):
+        found.append(part)
+        ended, longer = ended + int(ends.sum()), longer + len(ends)
+    return pl.concat(found).with_columns(ended=pl.lit(ended / longer if longer else 0.0, pl.Float64))
+
+
+def _ends(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:
+    """(row_id, kind, size, end) of answers that may be broken; whether each longer answer has an end."""
+    tail = pl.col("answer").str.tail(TAIL).str.strip_chars_end()
+    ends = rows.select("row_id", size=pl.col("answer").str.len_bytes().fill_null(0), tail=tail, open_block=_odd(rows["answer"], "```"))
+    ends = ends.with_columns(ended=pl.col("tail").str.contains(ENDED), odd_quotes=_odd(rows["answer"], '"')).filter(pl.col("tail") != "")
+    ends = ends.with_columns(last=pl.when(~pl.col("ended")).then(pl.col("tail").str.tail(20)))  # null where nothing need be looked for
+    broken = {
+        "open_block": pl.col("open_block"),
+        "open_bracket": pl.col("tail").str.contains(OPEN_BRACKET),
+        "open_quote": pl.col("odd_quotes") & pl.col("tail").str.contains(OPEN_QUOTE),
+        "comma": pl.col("tail").str.contains(r"[,،、]$|\w-$"),
+        "function_word": pl.col("last").str.contains(FUNCTION_WORDS),
+        "leading_word": pl.col("last").str.contains(LEADING_WORDS) & (pl.col("size") >= LONG),
+        "no_end": ~pl.col("ended") & (pl.col("size") >= LONG),
+    }
+    kind = pl.coalesce([pl.when(where).then(pl.lit(name)).otherwise(None) for name, where in broken.items()])
+    found = ends.with_columns(kind=kind).filter(pl.col("kind").is_not_null())
+    found = found.select("row_id", "kind", "size", end=pl.col("tail").str.tail(60).str.replace_all(r"\s+", " "))
+    return found, ends.filter(pl.col("size") >= LONG)["ended"]
 
 
 def _odd(texts: pl.Series, sign: str) -> pl.Series:
