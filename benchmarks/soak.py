@@ -66,8 +66,8 @@ def soak(
 
     registry = two_versions(folder, engine)
     settings = ["--set", "serve.max_tokens=32"]
-    if engine == "embedded":  # whose prefix cache would fill its gigabyte for hours: that is no leak, and would hide one
-        settings += ["--set", "serve.engine={name: embedded, prefix_gb: 0.02}"]
+    if engine == "embedded":  # whose prefix cache would fill for hours, which is no leak and would hide one
+        settings += ["--set", "serve.engine={name: embedded, prefix_gb: 0.002}"]
     with running(folder, "reviews", *settings) as server:
         process = psutil.Process(server.process.pid)
         load = _Load(server.url, callers, pause, registry, flip)

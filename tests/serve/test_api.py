@@ -11,10 +11,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.serve.conftest import Start
-from tests.serve.house import LABELS
+from tests.serve.house import LABELS, ROOT
 from tests.serve.words import VOCABULARY
 from tunewright.release.calibration import probabilities
 from tunewright.serve import replies
+from tunewright.serve.schemas import ANY, ChatBody, CompletionBody
 
 
 def chat(client: TestClient, text: str = "say hello world", **more: Any) -> Any:
@@ -212,6 +213,21 @@ def test_keys_that_change_nothing_are_taken(client: TestClient, key: str):
     assert chat(client, **{key: {"any": "thing"}}).status_code == 200
 
 
+def test_the_page_of_the_api_names_every_key_that_is_refused():
+    page = (ROOT / "docs/reference/http-api.md").read_text()
+    refusable = {key for body in (ChatBody, CompletionBody) for key, allowed in body.neutral.items() if allowed is not ANY}
+    exotic = {
+        "length_penalty",
+        "use_beam_search",
+        "ignore_eos",
+        "skip_special_tokens",
+        "spaces_between_special_tokens",
+        "add_special_tokens",
+    }
+    exotic |= {"add_generation_prompt", "continue_final_message"}  # of vLLM, for which nobody looks in OpenAI's API
+    assert {key for key in refusable - exotic if f"`{key}" not in page} == set()
+
+
 @pytest.mark.parametrize(
     ("key", "neutral", "other"),
     [
@@ -327,6 +343,10 @@ def test_the_description_has_every_path_with_body_and_errors(client: TestClient)
         "/v1/chat/completions", "/v1/completions", "/v1/models", "/v1/models/{model}", "/v1/classify", "/v1/explain", "/v1/feedback",
         "/health", "/ready", "/metrics",
     }  # fmt: skip
+    page = (ROOT / "docs/reference/http-api.md").read_text()
+    for path, methods in document["paths"].items():
+        for method in methods:
+            assert f"`{method.upper()} {path.replace('{model}', 'NAME')}`" in page
     post = document["paths"]["/v1/classify"]["post"]
     assert post["requestBody"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/ClassifyBody"}
     assert "413" in post["responses"]
