@@ -53,6 +53,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     calibrate.add_argument("--checks", metavar="A,B,...", help="which checks (default: those whose rows can be judged alone)")
     calibrate.add_argument("--precision", type=float, default=0.9, metavar="P", help="the precision for which to suggest a threshold (0.9)")
     calibrate.add_argument("--seed", type=int, default=0, metavar="N")
+    calibrate.add_argument("--apply", metavar="RECIPE", help="write the suggested thresholds that the sample has shown into this recipe")
     export = what("export", "write the queue and the decisions for another tool", _export)
     export.add_argument("-o", "--output", required=True, metavar="FILE")
     export.add_argument("--format", required=True, choices=FORMATS)
@@ -198,8 +199,16 @@ def _calibrate(given: argparse.Namespace, review: Review) -> None:
 
     if given.sample is None:
         document = measure(review, given.precision)
-        out(given, document, [*words(document), str(review.run.path("review", "calibration.json"))])
+        lines = [*words(document), str(review.run.path("review", "calibration.json"))]
+        if given.apply:
+            from tunewright.prepare.review.thresholds import apply_thresholds
+
+            done = apply_thresholds(document, Path(given.apply))
+            document, lines = document | {"applied": asdict(done)}, [*lines, *done.lines(Path(given.apply))]
+        out(given, document, lines)
         return
+    if given.apply:
+        raise DataError("--apply writes what was judged, --sample asks for judgements: give one of them.")
     queue = draw_questions(review, given.sample, given.checks.split(",") if given.checks else (), given.seed)
     asked = queue.filter(queue["question"].is_not_null())
     minutes = asked.unique("row_id")["seconds"].sum() / 60

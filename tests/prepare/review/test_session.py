@@ -87,6 +87,9 @@ def test_the_commands_go_from_queue_to_resolution(run: Run, capsys: pytest.Captu
     assert command(capsys, where, "agreement")[1]["about"] == "labels"
     assert command(capsys, where, "calibrate", "--sample", "10")[1]["questions"]
     assert command(capsys, where, "calibrate")[1]["checks"]
+    (tmp_path / "recipe.yaml").write_text("data: {path: rows.csv}  # ours\n")
+    assert command(capsys, where, "calibrate", "--apply", str(tmp_path / "recipe.yaml"))[1]["applied"]["left"]
+    assert (tmp_path / "recipe.yaml").read_text() == "data: {path: rows.csv}  # ours\n"
     file = str(tmp_path / "f.csv")
     assert command(capsys, where, "export", "-o", file, "--format", "csv")[1]["rows"] >= 4
     assert command(capsys, where, "import", file, "--format", "csv", "--by", "zoe")[1]["new"] == 0
