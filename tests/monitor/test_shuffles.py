@@ -11,7 +11,8 @@ from tunewright.monitor import shuffles
 from tunewright.monitor.shuffles import shuffled
 
 CHANCE = np.random.default_rng(3)
-SIDES = shuffled(60, 40, 30)
+ALONE = np.arange(100)
+SIDES = shuffled(ALONE, 40, 30)
 LINES = SIDES > 0.5
 
 
@@ -49,7 +50,7 @@ def test_fourier_features_give_the_maximum_mean_discrepancy_of_a_gaussian_kernel
 def test_each_shuffle_of_the_classifier_is_a_ridge_regression_fitted_anew():
     points = CHANCE.normal(size=(100, 5)).astype(np.float32)
     points[60:, 0] += 0.8
-    curve, scores = shuffles.told_apart(points @ points.T, SIDES, folds=5, ridge=2.0)
+    curve, scores = shuffles.told_apart(points @ points.T, SIDES, ALONE, folds=5, ridge=2.0)
     fold = np.random.default_rng(17).permutation(np.arange(100) % 5)
     for line in (0, 7):
         expected = np.empty(100)
@@ -66,9 +67,40 @@ def test_each_shuffle_of_the_classifier_is_a_ridge_regression_fitted_anew():
 
 def test_without_drift_p_values_are_uniform():
     chance, found = np.random.default_rng(9), []
-    sides = shuffled(80, 40, 199)
+    sides = shuffled(np.arange(120), 40, 199)
     for _ in range(1500):
         moved = shuffles.earth_moved(chance.exponential(size=120), sides)
         found.append((moved >= moved[0]).mean())
     assert scipy.stats.kstest(found, "uniform").pvalue > 0.001
     assert abs(np.mean(np.array(found) <= 0.05) - 0.05) < 0.018
+
+
+def test_rows_that_belong_together_change_sides_together():
+    blocks = np.repeat(np.arange(20), 6)
+    lines = shuffled(blocks, 40, 200) > 0.5
+    assert lines[0].tolist() == [False] * 80 + [True] * 40
+    for line in lines[1:]:
+        assert all(len(set(line[blocks == one])) == 1 for one in range(20))
+        assert abs(line.sum() - 40) <= 3
+    assert len({line.tobytes() for line in lines}) > 150
+
+
+def test_groups_that_differ_by_chance_are_no_drift_and_without_their_groups_they_would_be():
+    chance, found = np.random.default_rng(5), {"blocks": 0, "alone": 0}
+    blocks = np.repeat(np.arange(60), 5)
+    dealt = {"blocks": shuffled(blocks, 150, 99), "alone": shuffled(np.arange(300), 150, 99)}
+    for _ in range(400):
+        values = chance.normal(size=60)[blocks] + 0.5 * chance.normal(size=300)
+        for name, sides in dealt.items():
+            moved = shuffles.earth_moved(values, sides)
+            found[name] += (moved >= moved[0]).mean() <= 0.05
+    assert 0.02 < found["blocks"] / 400 < 0.085
+    assert found["alone"] / 400 > 0.2
+
+
+def test_the_classifier_does_not_learn_a_group_by_heart():
+    chance, blocks = np.random.default_rng(6), np.repeat(np.arange(60), 5)
+    points = (chance.normal(size=(60, 20))[blocks] + 0.1 * chance.normal(size=(300, 20))).astype(np.float32)
+    sides = shuffled(blocks, 150, 1)
+    assert shuffles.told_apart(points @ points.T, sides, np.arange(300))[0][0] > 0.85
+    assert abs(shuffles.told_apart(points @ points.T, sides, blocks)[0][0] - 0.5) < 0.2

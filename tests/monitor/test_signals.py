@@ -122,7 +122,7 @@ def asked(name: str, measurer: Measurer, **changes: Any) -> Measure | Unmeasured
     """What one signal says of an empty window with these `changes` to the view."""
     rows = measurer._rows
     view = View(
-        rows=rows, sides=np.zeros((1, len(rows)), np.float32), labels=measurer.reference.labels, settings=MonitorSettings.model_validate({})
+        rows=rows, sides=np.zeros((1, len(rows)), np.float32), blocks=np.arange(len(rows)), labels=measurer.reference.labels, settings=MonitorSettings.model_validate({})
     )
     said = build("signals", name).measure(View(**{**view.__dict__, **changes}))
     assert isinstance(said, Measure | Unmeasured)
@@ -131,7 +131,12 @@ def asked(name: str, measurer: Measurer, **changes: Any) -> Measure | Unmeasured
 
 def window_view(measurer: Measurer, window: Rows, **settings: Any) -> dict[str, Any]:
     rows = window.with_columns(now=pl.lit(True))
-    return {"rows": rows, "sides": np.ones((1, len(rows)), np.float32), "settings": MonitorSettings.model_validate(settings)}
+    return {
+        "rows": rows,
+        "sides": np.ones((1, len(rows)), np.float32),
+        "blocks": np.arange(len(rows)),
+        "settings": MonitorSettings.model_validate(settings),
+    }
 
 
 def test_latency_alarms_only_when_a_promise_is_surely_broken(measurer: Measurer, quiet: Rows):
@@ -253,3 +258,14 @@ def test_examples_in_alerts_hold_no_personal_data(measurer: Measurer, model: Sta
     found = measurer.window(window_of(model, rows))
     assert found.examples
     assert not any("jo@firm" in one for one in found.examples.values())
+
+
+def test_a_caller_s_requests_belong_together_unless_it_speaks_for_many(measurer: Measurer):
+    from tunewright.monitor.rows import from_traffic
+
+    callers = ["gateway"] * 60 + [f"c{index // 2}" for index in range(40)]
+    told = pl.DataFrame(
+        {"id": [str(one) for one in range(100)], "prompt": ["hello"] * 100, "answer": ["negative"] * 100, "caller": callers}
+    )
+    rows = from_traffic(told.with_columns(label=pl.col("answer"), status=pl.lit(200)), measurer.reference)
+    assert rows["group"].to_list() == [None] * 60 + callers[60:]

@@ -210,6 +210,7 @@ def test_the_reference_holds_the_releases_own_answers(released: Context) -> None
     table = read_parquet(released.run.path("release", "reference.parquet"))
     told = read_json(released.run.path("release", "calibration.json"))
     assert table["row_id"].to_list() == ["a", "r0", "r1", "r2", "r3", "r4"]
+    assert table["group"].to_list() == table["row_id"].to_list()  # these rows have no groups, so each is its own
     assert table.schema["probabilities"] == pl.List(pl.Float64)
     assert (told["labels"], told["prior"], told["rows"], told["temperature"]) == (LABELS, None, 6, 1.0)
     assert "too few" in told["note"]

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import polars as pl
 
 from tunewright.core.loop import MonitorSettings
-from tunewright.core.score import Floats
+from tunewright.core.score import Floats, Ints
 
 Sides = npt.NDArray[np.float32]
 Scorer = Callable[[list[str]], Floats]
@@ -68,6 +68,7 @@ class View:
 
     rows: pl.DataFrame
     sides: Sides
+    blocks: Ints  # (rows,) what belongs together and changes sides as a whole
     labels: list[str]
     settings: MonitorSettings
     accuracy: float | None = None  # of the release on its reference
@@ -93,7 +94,15 @@ class View:
         return (
             self
             if mask.all()
-            else View(**{**self.__dict__, "rows": self.rows.filter(pl.Series(mask)), "sides": self.sides[:, mask], "_seen": {}})
+            else View(
+                **{
+                    **self.__dict__,
+                    "rows": self.rows.filter(pl.Series(mask)),
+                    "sides": self.sides[:, mask],
+                    "blocks": self.blocks[mask],
+                    "_seen": {},
+                }
+            )
         )
 
     def once(self, name: str, compute: Callable[[], T]) -> T:

@@ -14,7 +14,7 @@ from tunewright.core.errors import TunewrightError
 from tunewright.core.loop import MonitorSettings
 from tunewright.core.parts import Signal
 from tunewright.core.plugins import build, names
-from tunewright.core.score import Floats
+from tunewright.core.score import Floats, Ints
 from tunewright.core.watch import Measure, Scorer, Unmeasured, View
 from tunewright.monitor.decide import Decided, decide
 from tunewright.monitor.reference import Reference
@@ -88,9 +88,12 @@ class Measurer:
         confidences: Floats | None,
     ) -> Found:
         settings = self.reference.settings
+        both = pl.concat([self._rows, rows.with_columns(now=pl.lit(True)).select(self._rows.columns).cast(self._rows.schema)])
+        blocks = _blocks(both)
         view = View(
-            rows=pl.concat([self._rows, rows.with_columns(now=pl.lit(True)).select(self._rows.columns).cast(self._rows.schema)]),
-            sides=shuffled(len(self._rows), len(rows), settings.resamples if len(rows) else 0),
+            rows=both,
+            sides=shuffled(blocks, len(rows), settings.resamples),
+            blocks=blocks,
             labels=self.reference.labels,
             settings=settings,
             accuracy=self._accuracy,
@@ -110,6 +113,13 @@ class Measurer:
                 found[name] = (signal, said)
         decided = decide(found, settings.false_alarms)
         return Found(decided, unmeasured, _shown(rows, decided))
+
+
+def _blocks(rows: pl.DataFrame) -> Ints:
+    """(rows,) a number for each group of a side; a row without a group is one of its own."""
+    alone = pl.format("row {}", pl.int_range(pl.len()))
+    name = pl.when(pl.col("group").is_null()).then(alone).otherwise(pl.format("{} {}", "now", "group"))
+    return np.asarray(rows.select(number=name.rank("dense"))["number"].to_numpy(), np.int64)
 
 
 def _asked(name: str, signal: Signal, view: View) -> Measure | Unmeasured:

@@ -24,7 +24,7 @@ LEAST = 50  # rows; with fewer no window can be told from another
 
 @dataclass(frozen=True)
 class Reference:
-    """A release as the monitor knows it. `rows` has id, text, answer, label (as answered), truth, confidence."""
+    """A release as the monitor knows it. `rows` has id, group, text, answer, label (as answered), truth, confidence."""
 
     version: str  # "reviews@3"
     directory: Path
@@ -66,7 +66,13 @@ def load_reference(directory: Path, version: str, overrides: Sequence[str] = ())
         version=version,
         directory=directory,
         rows=rows.select(
-            id="row_id", text="text", answer="answer", label="answer", truth="label", confidence=pl.col("confidence").cast(pl.Float64)
+            group="group" if "group" in rows.columns else pl.lit(None, pl.String),
+            id="row_id",
+            text="text",
+            answer="answer",
+            label="answer",
+            truth="label",
+            confidence=pl.col("confidence").cast(pl.Float64),
         ),
         labels=list(manifest["prompt"]["answers"]),
         settings=_settings(recipe, overrides, directory),

@@ -1,7 +1,8 @@
 """Requests as the traffic store holds them, and reference rows, in the same columns, so that only drift can tell them apart.
 
 What a chat wraps around a text (the instruction that the release was trained with) is taken off; what the store does to texts
-(`serve.traffic.keep: redacted`) is done to the reference too. A chat's answer that is a label counts as that label.
+(`serve.traffic.keep: redacted`) is done to the reference too. A chat's answer that is a label counts as that label. Rows belong together by
+the groups of the reference (`data.groups`), requests by their caller, unless it sent so many that it must speak for many (a gateway, one key for all).
 """
 
 from __future__ import annotations
@@ -25,14 +26,18 @@ COLUMNS: dict[str, Any] = {
     "first_token_seconds": pl.Float64,
     "completion_tokens": pl.Int64,
     "format_ok": pl.Boolean,
+    "group": pl.String,  # rows that belong together
 }
+CROWD = 0.05  # share of the window; who asks more often than that asks for many
 OTHER = "(no label)"  # an answer that is none of the labels
 RETRIED = (408, 429)  # refused for want of time or room: the service's failure, not the caller's
 
 
 def from_traffic(exchanges: pl.DataFrame, reference: Reference) -> pl.DataFrame:
     """Requests in `COLUMNS`."""
-    own = _lacking(exchanges.rename({"prompt": "text"} if "prompt" in exchanges.columns else {}))
+    own = _lacking(exchanges.rename({old: new for old, new in (("prompt", "text"), ("caller", "group")) if old in exchanges.columns}))
+    often = pl.len().over("group") > CROWD * len(own)
+    own = own.with_columns(group=pl.when(often).then(None).otherwise("group"))
     own = own.with_columns(text=_unwrapped(pl.col("text"), str(reference.prompt.get("user", "{text}"))))
     said = pl.col("answer").str.strip_chars()
     known = pl.when(pl.col("label").is_in(reference.labels)).then(pl.col("label")).when(said.is_in(reference.labels)).then(said)

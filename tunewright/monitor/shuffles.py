@@ -1,16 +1,15 @@
 """Distances between two sides of a shuffle, for all shuffles at once: every function returns one number for each line of `sides`.
 
-    sides = shuffled(554, 500, 1000)          # (1001, 1054): the truth, then 1000 shuffles
+    sides = shuffled(blocks, 500, 1000)       # (1001, 900): the truth, then 1000 shuffles
     moved = earth_moved(lengths, sides)       # (1001,): moved[0] is the real distance, moved[1:] what chance alone gives
 
 A permutation test (Fisher 1935; Good 2005): without drift the truth is one line among equals, so the share of lines at least as far out
-is an exact p-value for windows and references of any size. That is why nothing is drawn from the reference alone: a reference of 554 rows has
-no two disjoint samples of 500.
+is an exact p-value for windows and references of any size. That is why nothing is drawn from the reference alone: a reference of 400 rows has
+no two disjoint samples of 500. Rows that belong together change sides together.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,14 +18,23 @@ from tunewright.core.score import Floats, Ints
 from tunewright.core.watch import Sides
 
 
-@lru_cache(maxsize=4)
-def shuffled(reference: int, window: int, resamples: int, seed: int = 17) -> Sides:
-    """(1 + resamples, reference + window): 1.0 for rows of the window's side; the first line is the truth."""
-    truth = np.repeat(np.array([0, 1], np.float32), [reference, window])
-    lines = np.tile(truth, (resamples + 1, 1))
-    np.random.default_rng(seed).permuted(lines[1:], axis=1, out=lines[1:])
-    lines.flags.writeable = False
-    return lines
+def shuffled(blocks: Ints, window: int, resamples: int, seed: int = 17) -> Sides:
+    """(1 + resamples, rows): 1.0 for rows of the window's side; the first line is the truth, in which the last `window` rows are the window.
+
+    `blocks` (rows,) numbers what belongs together (the sentences of one review, the requests of one caller): it changes sides as a whole, because
+    its rows are alike whatever drifts. In a shuffle the window's side has as many rows as the window, give or take half a block.
+    """
+    truth = np.zeros(len(blocks), np.float32)
+    truth[len(blocks) - window :] = 1
+    if resamples == 0 or window == 0:
+        return truth[None, :]
+    names, block = np.unique(blocks, return_inverse=True)
+    sizes = np.bincount(block)
+    order = np.random.default_rng(seed).permuted(np.tile(np.arange(len(names)), (resamples, 1)), axis=1)
+    ends = np.cumsum(sizes[order], axis=1)
+    inside = np.zeros((resamples, len(names)), np.float32)
+    np.put_along_axis(inside, order, (ends - sizes[order] / 2 <= window).astype(np.float32), axis=1)
+    return np.concatenate([truth[None, :], inside[:, block]])
 
 
 def means(values: Floats, sides: Sides) -> tuple[Floats, Floats]:
@@ -105,15 +113,17 @@ def fourier(vectors: Any, size: int = 256, seed: int = 17) -> Any:
     return np.concatenate([np.cos(waves), np.sin(waves)], axis=1) / np.sqrt(size)
 
 
-def told_apart(kernel: Any, sides: Sides, folds: int = 5, ridge: float = 1.0, seed: int = 17) -> tuple[Floats, Floats]:
+def told_apart(kernel: Any, sides: Sides, blocks: Ints, folds: int = 5, ridge: float = 1.0, seed: int = 17) -> tuple[Floats, Floats]:
     """How well a linear classifier tells the sides apart: AUC (lines,), and its out-of-sample scores of the true sides (rows,).
 
     A classifier two-sample test (Lopez-Paz & Oquab 2017). Ridge regression on the sides, cross-fitted: its out-of-sample answers are linear
-    in what it is taught, so one matrix answers for every shuffle, and each of them is a classifier fitted anew.
+    in what it is taught, so one matrix answers for every shuffle, and each of them is a classifier fitted anew. Rows of one of `blocks` (rows,)
+    never judge each other.
     """
     rows = sides.shape[1]
     taught = sides.T - sides.mean(axis=1)[None, :]
-    fold = np.random.default_rng(seed).permutation(np.arange(rows) % folds)
+    names, block = np.unique(blocks, return_inverse=True)
+    fold = np.random.default_rng(seed).permutation(np.arange(len(names)) % folds)[block]
     scores = np.empty((rows, sides.shape[0]), np.float32)
     for one in range(folds):
         test, train = np.flatnonzero(fold == one), np.flatnonzero(fold != one)

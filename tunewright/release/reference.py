@@ -1,6 +1,6 @@
 """How the release answers validation rows: what its probabilities are calibrated on, and what monitoring compares live traffic with.
 
-`reference.parquet`: row_id, text, label, answer, confidence, probabilities (calibrated, in the order of the labels), prompt_tokens.
+`reference.parquet`: row_id, text, label, group, answer, confidence, probabilities (calibrated, in the order of the labels), prompt_tokens.
 At most `ROWS` rows, chosen by a hash of their ids; scored once for a model and a prompt, and kept in the run's `cache/reference/`.
 """
 
@@ -47,11 +47,12 @@ def describe(rows: pl.DataFrame, chat: ChatFormat, log_likelihood: Floats) -> tu
     """`reference.parquet` and `calibration.json`, from what the model said of each row."""
     labels = chat.labels
     truth = np.array([labels.index(one) for one in rows["label"]], dtype=np.int64)
-    groups = rows["group" if "group" in rows.columns else "row_id"].cast(pl.String).to_list()
-    found = calibration.calibrate(log_likelihood, truth, groups, labels)
+    groups = rows["group" if "group" in rows.columns else "row_id"].cast(pl.String)
+    found = calibration.calibrate(log_likelihood, truth, groups.to_list(), labels)
     shares = calibration.probabilities(log_likelihood, found)
     encoded = chat.encode(rows["text"].to_list())
     frame = rows.select("row_id", "text", "label").with_columns(
+        group=groups,  # rows that belong together: a monitor must not take a few of them for drift
         answer=pl.Series([labels[place] for place in shares.argmax(axis=1)], dtype=pl.String),
         confidence=pl.Series(shares.max(axis=1), dtype=pl.Float64),
         probabilities=pl.Series(shares.tolist(), dtype=pl.List(pl.Float64)),

@@ -33,7 +33,7 @@ class Classifier(Signal):
             chosen = np.random.default_rng(17).permutation(len(own.rows)) < self.rows
             own, points, bag = own.where(chosen), points[chosen], bag[chosen]
         kernel = points @ points.T + (bag @ bag.T).toarray().astype(np.float32)
-        curve, scores = told_apart(kernel, own.sides)
+        curve, scores = told_apart(kernel, own.sides, own.blocks)
         surest = np.argsort(-scores - 10 * own.now, kind="stable")[:3]
         moved = (Moved("request", "surest to be new", None, None, tuple(own.rows["id"].gather(surest).to_list())),)
         return Measure(float(curve[0]), 0.5, f"a classifier tells window and reference apart with AUC {curve[0]:.2f}", curve, moved=moved)
