@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import xllamacpp
@@ -12,6 +13,8 @@ if __name__ == "__main__":
     wanted.n_ctx = int(sys.argv[2])
     wanted.n_parallel = 1
     wanted.n_gpu_layers = 0
+    threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)  # more than there are cores for only wait for each other
+    wanted.cpuparams.n_threads = wanted.cpuparams_batch.n_threads = threads
     wanted.port = 0
     wanted.use_jinja = True
     wanted.warmup = False
