@@ -73,6 +73,10 @@ def window_of(model: StandIn, rows: pl.DataFrame, **columns: Any) -> pl.DataFram
 
 @pytest.fixture
 def log(store: TrafficStore, model: StandIn) -> Log:
+    return logger(store, model)
+
+
+def logger(store: TrafficStore, model: StandIn) -> Log:
     """Write requests that the model answers into the store; one a second from `start` on. Returns their ids."""
 
     def write(texts: list[str], start: datetime = NOON, **changed: Any) -> list[str]:

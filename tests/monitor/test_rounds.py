@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from tests.monitor.conftest import NOON, Log, packed
+from tests.monitor.conftest import NOON, Log, logger, packed
 from tunewright.cli import main
 from tunewright.core.errors import RunError, TunewrightError
 from tunewright.monitor import Watch, status
@@ -61,6 +61,16 @@ def test_quiet_traffic_raises_nothing_and_is_measured_once(release: Path, store:
     assert seen.last is not None
     assert seen.last["signals"][ABOUT]["window"] == 100
     assert "vocabulary" in "\n".join(seen.lines())
+
+
+def test_two_monitors_at_once_measure_every_window_once(release: Path, store: TrafficStore, log: Log, fresh: Rows):
+    from concurrent.futures import ThreadPoolExecutor
+
+    log(fresh["text"].head(300).to_list())
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(lambda _: Watch(find_target(str(release)), store).round(LATER).windows, range(2)))
+    assert sorted(done) == [0, 3]
+    assert len(store.windows()) == 3
 
 
 def test_drift_is_told_once_with_examples_and_retraining_sees_it(release: Path, store: TrafficStore, log: Log, fresh: Rows):
@@ -326,3 +336,19 @@ def test_a_release_alone_has_the_name_that_the_endpoint_gives_it(release: Path, 
         assert find_target(str(path)).model == served(str(path)).model == "My-run-3"
     with pytest.raises(RunError, match="cannot be watched"):
         find_target(str(tmp_path))
+
+
+@pytest.mark.slow
+def test_a_round_on_postgresql_is_the_same(release: Path, model: StandIn, fresh: Rows):
+    from tunewright.testing.postgres import postgres_server
+
+    with postgres_server("fsync=off") as server, TrafficStore.open(server.url) as store:
+        log = logger(store, model)
+        log(drifted(fresh.head(200)))
+        to = Recorder()
+        done = Watch(find_target(str(release)), store, [to]).round(LATER)
+        assert done.windows == 2
+        assert "vocabulary" in {one.signal for one in done.open}
+        assert len(titles(to)) == 1
+        assert status(store, "demo", now=LATER).sustained
+        assert Watch(find_target(str(release)), store, [to]).round(LATER).windows == 0

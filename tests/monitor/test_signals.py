@@ -122,7 +122,11 @@ def asked(name: str, measurer: Measurer, **changes: Any) -> Measure | Unmeasured
     """What one signal says of an empty window with these `changes` to the view."""
     rows = measurer._rows
     view = View(
-        rows=rows, sides=np.zeros((1, len(rows)), np.float32), blocks=np.arange(len(rows)), labels=measurer.reference.labels, settings=MonitorSettings.model_validate({})
+        rows=rows,
+        sides=np.zeros((1, len(rows)), np.float32),
+        blocks=np.arange(len(rows)),
+        labels=measurer.reference.labels,
+        settings=MonitorSettings.model_validate({}),
     )
     said = build("signals", name).measure(View(**{**view.__dict__, **changes}))
     assert isinstance(said, Measure | Unmeasured)

@@ -8,7 +8,8 @@ Nothing is kept in memory that matters: the store has the windows, the alerts an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -52,6 +53,27 @@ class Round:
         return [f"{self.windows} new windows; {alerts}{sent}", *self.problems]
 
 
+@contextmanager
+def alone(store: TrafficStore, model: str) -> Iterator[None]:
+    """Keep a second monitor of the same model waiting while the block runs: both would measure the same windows."""
+    from filelock import FileLock
+    from sqlalchemy import text
+
+    file = store.place.file
+    if file is not None:
+        with FileLock(file.with_name(f"{file.name}.{model}.monitor.lock")):
+            yield
+        return
+    with store.engine.connect() as connection:
+        name = {"name": f"tunewright monitor {model}"}
+        connection.execute(text("SELECT pg_advisory_lock(hashtext(:name))"), name)
+        try:
+            yield
+        finally:
+            connection.execute(text("SELECT pg_advisory_unlock(hashtext(:name))"), name)
+            connection.commit()
+
+
 class Watch:
     """Watches a target's versions in one traffic store."""
 
@@ -69,7 +91,10 @@ class Watch:
 
     def round(self, now: datetime | None = None, report: Report | None = None) -> Round:
         """Do what is to be done now. A version that cannot be watched is said, and the others are watched all the same."""
-        moment, report = now or datetime.now(UTC), report or Report(quiet=True)
+        with alone(self.store, self.target.model):
+            return self._round(now or datetime.now(UTC), report or Report(quiet=True))
+
+    def _round(self, moment: datetime, report: Report) -> Round:
         versions, problems, windows = self.target.versions(), [], 0
         streams: list[Alerts] = []
         for version, directory in versions.items():
