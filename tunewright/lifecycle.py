@@ -103,7 +103,10 @@ def run_only(name: str, recipe: Recipe, directory: str | Path, report: Report | 
 
 
 def write_report(run: Run) -> Path:
-    """Write `report.html` from whatever the run directory holds so far."""
+    """Write `report.html` from whatever the run directory holds so far, how far its reviewers agree included."""
+    if run.path("review", "log.jsonl").exists() and run.path("audit", "rows.parquet").exists():
+        status, desk = (import_module(f"tunewright.prepare.review.{name}") for name in ("status", "desk"))
+        write_json(run.path("review", "agreement.json"), status.agree(desk.Review(run)))
     write = import_module("tunewright.report").write_report
     return Path(write(run.directory))
 

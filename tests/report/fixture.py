@@ -318,4 +318,13 @@ def _evidence(directory: Path) -> None:
         "thresholds": table,
     }
     checks = {"encoding_damage": one | {"suggested": table[0] | {"shown": False}, "disputed": 0}, "toxicity": one | {"suggested": None}}
+    raters = {"raters": ["ann", "bo", HOSTILE[:20]], "units": 41}
+    agreement = {
+        "about": "labels",
+        "coefficients": [{"name": "cohen_kappa", "value": 0.71, "low": 0.52, "high": 0.87, "units": 38, "raters": ["ann", "bo"]},
+                         {"name": "krippendorff_alpha", "value": 0.64, "low": 0.47, "high": 0.79, **raters}],
+        "confusion": {"ann / bo": {"negative": {"negative": 14, "neutral": 4}, "positive": {"positive": 20}}},
+        "checks": {"label_noise": [{"name": "cohen_kappa", "value": None, "low": -1.0, "high": 1.0, "units": 3, "raters": ["ann", "bo"]}]},
+    }  # fmt: skip
+    write_json(directory / "review" / "agreement.json", agreement)
     write_json(directory / "review" / "calibration.json", {"at": "2026-11-21", "wanted_precision": 0.9, "checks": checks})

@@ -49,3 +49,11 @@ def test_what_was_not_measured_is_said() -> None:
 @pytest.mark.parametrize("events", [[], [{"event": "note"}]])
 def test_nothing_measured_is_nothing_said(events: list[dict[str, Any]]) -> None:
     assert effort(events, []) is None
+
+
+def test_decisions_without_a_time_alone_make_no_share() -> None:
+    found = effort([], [{"row_id": "r1", "action": "accept", "by": "ann"}])
+    assert found is not None
+    assert found["share"] is None
+    assert "an unknown part of the time that was measured" in found["text"]
+    assert "1 decisions have no time" in found["text"]

@@ -91,6 +91,18 @@ def test_a_hostile_label_and_candidate_name_are_text(run: Path) -> None:
     assert "<svg onload=alert(1)>" in page.text
 
 
+def test_the_agreement_of_reviewers_stands_beside_the_effort(run: Path) -> None:
+    text = page_of(run).text
+    told = text.split("Do the people agree?")[1]
+    assert "labels 0.71 (0.52 to 0.87) 38 cohen kappa ann, bo" in told
+    assert "label_noise is right" in told
+    assert "ann / bo negative neutral 4" in told
+    write_json(run / "review" / "agreement.json", {"about": "labels", "coefficients": [], "confusion": {}, "checks": {}})
+    assert "No row was decided by two people" in page_of(run).text
+    (run / "review" / "agreement.json").unlink()
+    assert "Do the people agree?" not in page_of(run).text
+
+
 def test_it_loads_nothing_from_anywhere(run: Path) -> None:
     html = write_report(run).read_text(encoding="utf-8")
     for _, attrs in Page(html).elements:

@@ -83,7 +83,8 @@ def _people(decisions: Sequence[Json]) -> Json:
 def _words(found: Json) -> str:
     """One sentence: the share, what it is made of, what was not measured."""
     share, people = found["share"], found["people"]
-    text = f"{share:.0%} of the time that was measured went into data ({found['recommended']:.0%} is recommended)"
+    part = "an unknown part" if share is None else f"{share:.0%}"
+    text = f"{part} of the time that was measured went into data ({found['recommended']:.0%} is recommended)"
     parts = [f"{_part(found['wall'])} of the wall time", f"{_part(found['compute'])} of the compute"]
     if people["decisions"]:
         parts.append(f"{people['seconds'] / 60:.0f} minutes of review for {people['decisions']:,} decisions")

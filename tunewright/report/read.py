@@ -49,6 +49,7 @@ def read_run(directory: Path) -> Json:
         "unproven": _unproven(summary, proof, done["prepare"]),
         "calibration": read("review/calibration.json"),
         "decisions": _decisions(read("review/log.jsonl")),
+        "agreement": read("review/agreement.json"),
         "effort": effort(read("events.jsonl") or [], read("review/log.jsonl") or []),
         "tune": board and _tune(board, {one["name"]: read(f"tune/{one['name']}/history.jsonl") for one in board["candidates"]}),
         "test": test and _test(test, verdict or {}, recipe or {}, board or {"candidates": []}),

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tunewright import lifecycle
 from tunewright.cli import main
 from tunewright.core.run import Run
 from tunewright.prepare.review import Review
@@ -93,6 +94,19 @@ def test_the_commands_go_from_queue_to_resolution(run: Run, capsys: pytest.Captu
     file = str(tmp_path / "f.csv")
     assert command(capsys, where, "export", "-o", file, "--format", "csv")[1]["rows"] >= 4
     assert command(capsys, where, "import", file, "--format", "csv", "--by", "zoe")[1]["new"] == 0
+
+
+def test_the_report_says_how_far_reviewers_agree(run: Run, capsys: pytest.CaptureFixture[str]):
+    where = str(run.directory)
+    for row, label in (("r00", "pos"), ("r01", "neg"), ("r02", "pos"), ("r03", "neg")):
+        for by in ("anna", "ben"):
+            command(capsys, where, "decide", row, "--relabel", "pos" if (row, by) == ("r01", "ben") else label, "--by", by)
+    run.path("audit", "summary.json").unlink()
+    page = lifecycle.write_report(run).read_text(encoding="utf-8")
+    assert "cohen kappa" in page.split("Do the people agree?")[1]
+    assert json.loads(run.path("review", "agreement.json").read_text())["confusion"] == {
+        "anna / ben": {"neg": {"neg": 1, "pos": 1}, "pos": {"pos": 2}}
+    }
 
 
 def test_a_bad_decision_exits_with_2(run: Run, capsys: pytest.CaptureFixture[str]):
