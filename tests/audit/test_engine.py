@@ -9,10 +9,12 @@ import pytest
 
 from tunewright import lifecycle
 from tunewright.audit import audit_frame, audit_rows, engine
+from tunewright.audit.checks._shared import once
 from tunewright.audit.checks.near_duplicates import NearDuplicates
 from tunewright.audit.checks.short_text import ShortText
 from tunewright.audit.measures import fingerprint_of
 from tunewright.core.errors import RecipeError
+from tunewright.core.executor import LocalExecutor
 from tunewright.core.parts import Check, Look
 from tunewright.core.progress import Report
 from tunewright.core.recipe import Recipe
@@ -36,6 +38,36 @@ class Spoilt(Check):
 
     def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         raise ZeroDivisionError("a bug")
+
+
+def test_checks_that_share_something_come_first_and_then_it_is_freed():
+    made, order = [], []
+
+    class Early(Check):
+        scope = "all"
+
+        def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
+            order.append(type(self).__name__)
+            return pl.DataFrame()
+
+    class Sharing(Early):
+        shares = "thing"
+
+        def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
+            once(rows, "thing", lambda _: made.append("thing"))
+            return super().measure(rows, look)
+
+    class AlsoSharing(Sharing):
+        pass
+
+    recipe = Recipe.check({"data": {"path": "rows.csv"}, "compute": {"workers": 1}})
+    report = Report(quiet=True)
+    look = engine.look_of(recipe, report, LocalExecutor(report))
+    with report.task("looking", 3) as task:
+        engine.measure([Early(), Sharing(), AlsoSharing()], ROWS, look, task)
+        engine.measure([AlsoSharing()], ROWS, look, task)
+    assert order == ["Sharing", "AlsoSharing", "Early", "AlsoSharing"]
+    assert made == ["thing", "thing"]  # once for both, and anew when it had been freed
 
 
 def recipe_for(folder: Path, **sections: Any) -> Recipe:

@@ -103,13 +103,20 @@ def applicable(recipe: Recipe, columns: Sequence[str]) -> tuple[list[Check], dic
 
 
 def measure(checks: Sequence[Check], rows: pl.DataFrame, look: Look, task: Task) -> list[Measured]:
-    """Let each check measure; the slow ones of scope "all" from one end of the queue, batches of the others from its other end."""
+    """Let each check measure; the slow ones of scope "all" from one end of the queue, batches of the others from its other end.
+
+    Checks that share something come first, so that it is freed before others need memory.
+    """
     batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)] if len(rows) > BATCH else [rows]
-    plan = [(place, rows) for place, check in enumerate(checks) if check.scope == "all"]
+    whole = sorted((place for place, check in enumerate(checks) if check.scope == "all"), key=lambda place: not checks[place].shares)
+    last = {checks[place].shares: place for place in whole}
+    plan = [(place, rows) for place in whole]
     plan += [(place, batch) for batch in batches for place, check in enumerate(checks) if check.scope == "row"]
 
     def one(place: int, part: pl.DataFrame) -> Measured:
         done = timed(checks[place], part, look)
+        if checks[place].shares and last[checks[place].shares] == place:
+            forget(checks[place].shares)
         task.advance(1 if part is rows else 1 / len(batches), checks[place].part_name())
         return done
 

@@ -52,6 +52,7 @@ class Check(Part):
     needs: ClassVar[tuple[str, ...]] = ()  # columns besides `text`; rows without them are not this check's business
     scope: ClassVar[Literal["row", "all"]] = "row"  # "row": a row's measure depends on that row alone, so batches may run anywhere
     default: ClassVar[bool] = True  # whether `audit.checks: default` runs it
+    shares: ClassVar[str] = ""  # what it makes of the rows together with other checks; they run first, and then it is freed
     measured_by: ClassVar[tuple[str, ...]] = ()  # the settings that `measure` reads; the others are thresholds for `decide`
 
     @abstractmethod

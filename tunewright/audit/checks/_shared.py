@@ -51,15 +51,16 @@ def once(rows: Frame, name: str, make: Callable[[Frame], Made]) -> Made:
     return made
 
 
-def forget() -> None:
-    """Free what `once` holds; the frames themselves may live on."""
+def forget(name: str | None = None) -> None:
+    """Free what `once` holds, all of it or that of one name; the frames themselves may live on."""
     with _lock:
         for entries in list(_frames.values()):  # one that is freed meanwhile leaves the table
-            entries.clear()
+            for one in list(entries) if name is None else [name]:
+                entries.pop(one, None)
 
 
 def joined(rows: pl.DataFrame) -> TextJoin:
-    """The duplicate join of `rows`, by text and free-text answer."""
+    """The duplicate join of `rows`, by text and free-text answer. A check that asks for it says `shares = "joined"`."""
 
     def make(rows: pl.DataFrame) -> TextJoin:
         from tunewright.text.neardup import TextJoin

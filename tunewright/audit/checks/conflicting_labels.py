@@ -20,6 +20,7 @@ class ConflictingLabels(Check):
 
     needs: ClassVar[tuple[str, ...]] = ("label",)
     scope: ClassVar[Literal["row", "all"]] = "all"
+    shares: ClassVar[str] = "joined"
 
     def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         return _torn(joined(rows).first, rows, rows["label"])

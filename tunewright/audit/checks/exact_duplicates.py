@@ -18,6 +18,7 @@ class ExactDuplicates(Check):
     """The same words as an earlier row. Capital letters, white space and Unicode forms make no difference; a free-text answer counts."""
 
     scope: ClassVar[Literal["row", "all"]] = "all"
+    shares: ClassVar[str] = "joined"
 
     def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
         return _copies(joined(rows).first, rows)

@@ -22,6 +22,7 @@ class NearDuplicates(Check):
     """Nearly the same words as an earlier row. Similarity is the share of common word triples (Jaccard), each pair's own."""
 
     scope: ClassVar[Literal["row", "all"]] = "all"
+    shares: ClassVar[str] = "joined"
     measured_by: ClassVar[tuple[str, ...]] = ("show",)
     drop: float = Field(0.5, gt=0, le=1, description="from this similarity on, rows of one label are copies that may go")
     show: float = Field(0.3, gt=0, le=1, description="from this similarity on, rows are named and stay in one split; at most `drop`")

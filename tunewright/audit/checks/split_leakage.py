@@ -29,6 +29,7 @@ class SplitLeakage(Check):
     severity: ClassVar[str] = "error"
     needs: ClassVar[tuple[str, ...]] = ("split",)
     scope: ClassVar[Literal["row", "all"]] = "all"
+    shares: ClassVar[str] = "joined"
     similarity: float = Field(0.5, ge=LEAST, le=1, description="share of common word triples (Jaccard) from which on two rows are one")
 
     def measure(self, rows: pl.DataFrame, look: Look) -> pl.DataFrame:
