@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from unittest import mock
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from tunewright.text import neardup
+from tunewright.text.native import run
 from tunewright.text.neardup import KEEP_SCHEMA, TextJoin, clusters, keep_by_label, normalise
+from tunewright.text.partitioned import FREQUENCIES
 
 THRESHOLDS = [0.3, 0.5, 0.8]
 WORDS = [
@@ -54,6 +57,23 @@ def related_texts(draw: st.DrawFn) -> list[str | None]:
             one.insert(draw(st.integers(0, len(one))), draw(words))
         rows.append(draw(st.sampled_from(SPACES)).join(one))
     return draw(st.permutations([*rows, None]))
+
+
+@given(related_texts())
+def test_there_is_room_for_the_shingles_of_any_text(rows: list[str | None]):
+    texts = pl.Series(rows, dtype=pl.String).fill_null("")
+    room = np.zeros(neardup.most_shingles(texts) + 100, np.uint64)
+    assert len(neardup.shingled(texts, room).shingles) <= neardup.most_shingles(texts)
+
+
+def test_frequencies_are_exact_when_small_and_close_when_large():
+    times = np.array([1, 2, 31, 100, 5_000, 200_000])
+    shingles, table = np.repeat(np.arange(len(times), dtype=np.uint64), times), np.zeros(16, np.uint8)
+    np.random.default_rng(1).shuffle(shingles)
+    run("count_shingles", shingles, np.array([len(shingles)]), np.array([True]), table)
+    counted = FREQUENCIES[table[: len(times)]]
+    assert counted[:3].tolist() == [1, 2, 31]
+    assert np.abs(counted / times - 1).max() < 0.25
 
 
 def shingles(text: str | None) -> frozenset[tuple[str, ...]]:
