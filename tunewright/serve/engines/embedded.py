@@ -26,7 +26,9 @@ class Embedded(Engine):
     quantise: Literal["none", "int8", "auto"] = Field(
         "none", description="int8 weights on a processor; auto where the release's own rows show that answers stay and it is faster"
     )
-    agreement: float = Field(0.98, gt=0, le=1, description="share of the release's rows on which quantise: auto must answer as float32 does")
+    agreement: float = Field(
+        0.98, gt=0, le=1, description="share of the release's rows on which quantise: auto must answer as float32 does"
+    )
     threads: int | None = Field(
         None, ge=1, description="processor threads of PyTorch; null takes a thread a core. Set it when several processes share a machine"
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import httpx
@@ -17,6 +17,7 @@ from tunewright.core.errors import EnvironmentProblem
 from tunewright.core.urls import expanded, without
 from tunewright.serve.engine import EngineError
 
+DRAIN = 0.1  # seconds for the end of a stream after its last event
 PAUSE = 0.1  # seconds before the second attempt; doubled for each further one
 MOST_BYTES = 16_000_000  # of one event, or of one answer that is not streamed
 CALLERS_FAULT = {400, 404, 413, 415, 422}
@@ -67,8 +68,8 @@ class Client:
         async with self._opened("POST", path, body) as response:
             if not response.headers.get("content-type", "").startswith("text/event-stream"):
                 raise EngineError(f"The upstream {self.shown} did not stream its answer.", 502, "upstream_error")
-            held = b""
-            async for chunk in response.aiter_bytes():
+            held, chunks = b"", response.aiter_bytes()
+            async for chunk in chunks:
                 *lines, held = (held + chunk).split(b"\n")
                 if len(held) > MOST_BYTES:
                     raise _too_large()
@@ -77,6 +78,7 @@ class Client:
                         continue
                     told = line[5:].strip()
                     if told == b"[DONE]":
+                        await _drained(chunks)
                         return
                     yield _json(told)
         raise EngineError(f"The upstream {self.shown} ended in the middle of its answer.", 502, "upstream_interrupted")
@@ -141,6 +143,14 @@ def _expanded(place: str, text: str) -> tuple[str, list[str]]:
         return expanded(text)
     except KeyError as error:
         raise EnvironmentProblem(f"{place}: the environment variable {error.args[0]} is not set.") from error
+
+
+async def _drained(chunks: AsyncIterator[bytes]) -> None:
+    """Read the end of a response, so that its connection can be used again; one whose end does not come at once is not waited for."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN):
+            async for _ in chunks:
+                pass
 
 
 async def _whole(response: httpx.Response) -> bytes:
