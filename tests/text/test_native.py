@@ -69,6 +69,14 @@ def test_where_nothing_can_be_written_numba_is_called(tmp_path: Path):
     assert counts(Library(COUNT, [tmp_path / "file" / "below"])) == [0, 0, 0, 1, 1]
 
 
+def test_what_cannot_stand_alone_is_left_to_numba_and_tried_once(tmp_path: Path):
+    loops = {"score": ("kernels_language", "u1 i8 i8 i8 i8 f4*2 f4")}  # it allocates
+    library = Library(loops, [tmp_path])
+    assert type(library.functions["score"]).__name__ == "CPUDispatcher"
+    assert library.paths()[0].stat().st_size == 32  # nothing but the checksum of nothing
+    assert type(Library(loops, [tmp_path]).functions["score"]).__name__ == "CPUDispatcher"
+
+
 def test_the_first_folder_that_can_be_written_keeps_it(tmp_path: Path):
     (tmp_path / "file").write_text("in the way")
     library = Library(COUNT, [tmp_path / "file" / "below", tmp_path / "other"])

@@ -6,7 +6,7 @@ Importing numba and its first call take 0.5 CPU seconds a process even when its 
 more than the join of 100,000 rows. So the loops of `LOOPS` are compiled as C callbacks (`numba.cfunc`), their LLVM code becomes
 one object file, and later processes hand that file to llvmlite alone: 0.04 seconds. A loop must stand on its own for that: it
 allocates nothing, raises nothing, returns nothing, and gets arrays and numbers only. The file belongs to these sources, this
-processor and this llvmlite. Where it cannot be made, kept or read, numba's own callbacks are called, with the same results.
+processor and this llvmlite. Where it cannot be made or kept, numba itself runs the loops, with the same results.
 """
 
 from __future__ import annotations
@@ -55,33 +55,26 @@ class Library:
         """Call the loop `name`; other threads go on meanwhile."""
         kinds = self.loops[name][1].split()
         assert len(kinds) == len(given), f"{name} takes {len(kinds)} arguments"
-        arrays, lengths, numbers = ((ctypes.c_void_p * len(given))(), (ctypes.c_int64 * len(given))(), (ctypes.c_double * len(given))())
         for place, (kind, one) in enumerate(zip(kinds, given, strict=True)):
-            if isinstance(one, np.ndarray):
-                item, _, width = kind.partition("*")
-                right = kind != "float" and one.flags.c_contiguous and one.dtype == np.dtype(item)
-                assert right, f"{name}: argument {place} is no {kind}"
-                assert one.shape[1:] == ((int(width),) if width else ()), f"{name}: argument {place} is no {kind}"
-                arrays[place], lengths[place] = one.ctypes.data, len(one)
-            else:
-                assert kind == "float", f"{name}: argument {place} is no {kind}"
-                numbers[place] = one
+            assert _is(one, kind), f"{name}: argument {place} is no {kind}"
         with self._lock:
             call = self.functions[name]
-        call(ctypes.addressof(arrays), ctypes.addressof(lengths), ctypes.addressof(numbers))
+        call(*given)
 
     @cached_property
     def functions(self) -> dict[str, Callable[..., None]]:
-        """The loops as C functions: from the file of an earlier process, else made now."""
-        make = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
-        for path in self.paths():
-            if (machine := _opened(path)) is not None:
-                with suppress(Exception):  # of another llvmlite than it seems
-                    return {name: make(address) for name, address in self._loaded(machine).items()}
-        self._callbacks = {name: _callback(*one, name) for name, one in self.loops.items()}
-        with suppress(Exception):  # only the next start is slower; a test demands it where it runs
-            _keep(machine_code(self._callbacks), self.paths())
-        return {name: make(one.address) for name, one in self._callbacks.items()}
+        """The loops: from the file of an earlier process, else made now, else numba's own."""
+        paths = self.paths()
+        machine = next((one for one in map(_opened, paths) if one is not None), None)
+        if machine is None and (path := next(filter(_can_be_written, paths), None)) is not None:
+            machine = b""  # which says that it cannot be made here
+            with suppress(Exception):  # a test demands it where it runs
+                machine = machine_code({name: _callback(*one, name) for name, one in self.loops.items()})
+            _keep(machine, path)
+        if machine:
+            with suppress(Exception):  # of another llvmlite than it seems
+                return {name: _caller(address) for name, address in self._loaded(machine).items()}
+        return {name: _kernel(module, name) for name, (module, _) in self.loops.items()}
 
     def paths(self) -> list[Path]:
         """Where the file may lie: where numba is told to keep its code, else beside the sources or in the user's cache."""
@@ -128,6 +121,37 @@ def machine_code(callbacks: Mapping[str, Any]) -> bytes:
     return machine
 
 
+def _is(one: Array | float, kind: str) -> bool:
+    """Whether an argument is what `LOOPS` says."""
+    if not isinstance(one, np.ndarray):
+        return kind == "float"
+    item, _, width = kind.partition("*")
+    right = kind != "float" and one.dtype == np.dtype(item) and one.shape[1:] == ((int(width),) if width else ())
+    return right and one.flags.c_contiguous
+
+
+def _caller(address: int) -> Callable[..., None]:
+    """The C callback at `address` as a function of arrays and numbers."""
+    call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(address)
+
+    def caller(*given: Array | float) -> None:
+        arrays, lengths, numbers = ((kind * len(given))() for kind in (ctypes.c_void_p, ctypes.c_int64, ctypes.c_double))
+        for place, one in enumerate(given):
+            if isinstance(one, np.ndarray):
+                arrays[place], lengths[place] = one.ctypes.data, len(one)
+            else:
+                numbers[place] = one
+        call(ctypes.addressof(arrays), ctypes.addressof(lengths), ctypes.addressof(numbers))
+
+    return caller
+
+
+def _kernel(module: str, name: str) -> Callable[..., None]:
+    """The loop as numba runs it."""
+    function: Callable[..., None] = getattr(import_module(f"tunewright.text.{module}"), name)
+    return function
+
+
 def _symbol(name: str) -> str:
     return f"tunewright_{name}"
 
@@ -135,7 +159,7 @@ def _symbol(name: str) -> str:
 def _callback(module: str, kinds: str, name: str) -> Any:
     """The loop as numba's C callback `f(arrays, lengths, numbers)`, each a table with one entry for each argument."""
     numba = require("numba", "audit")
-    loop = getattr(import_module(f"tunewright.text.{module}"), name)
+    loop = _kernel(module, name)
     views: Any = _no_views
     for place, kind in enumerate(kinds.split()):
         views = _with_view(numba, views, place, kind)
@@ -182,15 +206,18 @@ def _opened(path: Path) -> bytes | None:
     return None
 
 
-def _keep(machine: bytes, paths: Sequence[Path]) -> None:
-    """Write the file in one step, to the first of `paths` that lets itself be written."""
-    for path in paths:
-        beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        with suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_bytes(sha256(machine).digest() + machine)
-            beside.replace(path)
-            return
+def _can_be_written(path: Path) -> bool:
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    return os.access(path.parent, os.W_OK)
+
+
+def _keep(machine: bytes, path: Path) -> None:
+    """Write the file in one step. Where that fails after all, the next process makes it again."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with suppress(OSError):
+        beside.write_bytes(sha256(machine).digest() + machine)
+        beside.replace(path)
 
 
 run = Library(LOOPS).run
