@@ -71,6 +71,7 @@ def loaded(lora: Path, monkeypatch: pytest.MonkeyPatch, seconds: dict[bool, floa
         return seconds[any(isinstance(one, Int8Linear) for one in weights.model.modules())]
 
     monkeypatch.setattr(quantise, "_step_seconds", timed)
+    monkeypatch.setattr(quantise, "LEAST_ROWS", 6)
     report = Said()
 
     async def test():
@@ -86,6 +87,22 @@ def loaded(lora: Path, monkeypatch: pytest.MonkeyPatch, seconds: dict[bool, floa
             await one.stop()
 
     return run(test)
+
+
+def test_auto_wants_enough_rows(lora: Path):
+    report = Said()
+
+    async def test():
+        one = build("engines", {"name": "embedded", "threads": 1, "quantise": "auto"})
+        await one.start(report)
+        try:
+            await one.load("m", lora)
+            return list(one._core.homes) == [one._core.served["m"].weights.key]
+        finally:
+            await one.stop()
+
+    assert run(test)
+    assert report.lines == ["m: float32, for int8 is measured on at least 60 rows of a release, and here are 6"]
 
 
 def test_auto_takes_int8_where_answers_stay_and_it_is_faster(lora: Path, monkeypatch: pytest.MonkeyPatch):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from tunewright.core.files import read_json
 from tunewright.models.chat import ChatFormat
-from tunewright.serve.embedded import store
+from tunewright.serve.embedded import quantise, store
 from tunewright.serve.embedded.quantise import PLANS, Answers, Fit, compare, golden
 from tunewright.serve.embedded.store import Found
 from tunewright.serve.embedded.weights import Place
@@ -24,8 +24,8 @@ def key_of(found: Found, keep: Sequence[str] | None) -> str:
 def choose(name: str, found: Found, place: Place, agreement: float, say: Callable[[str], None]) -> tuple[str, ...] | None:
     """The layers that stay float32 beside int8 ones, or None: no int8 at all. Says why."""
     texts = golden(found.directory)
-    if found.manifest is None or not texts or not (found.directory / "tokens.json").is_file():
-        say(f"{name}: float32, for there are no rows of a release to measure int8 on")
+    if found.manifest is None or len(texts) < quantise.LEAST_ROWS or not (found.directory / "tokens.json").is_file():
+        say(f"{name}: float32, for int8 is measured on at least {quantise.LEAST_ROWS} rows of a release, and here are {len(texts)}")
         return None
     whole = _answers(found, place, None, texts)
     for keep in PLANS:
