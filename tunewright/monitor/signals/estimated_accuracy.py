@@ -15,13 +15,13 @@ from tunewright.monitor.texts import enough, examples
 
 
 class EstimatedAccuracy(Signal):
-    """Accuracy estimated from confidence: the reference's accuracy less the fall in mean confidence (Guillory et al. 2021). It cannot see
-    answers that are wrong and sure, so it asks for labels and never triggers a retraining."""
+    """Accuracy estimated from confidence: the share of answers surer than a threshold that as many reference rows exceed as are right (average
+    thresholded confidence, Garg et al. 2022). It cannot see answers that are wrong and sure, so it asks for labels and never triggers a retraining."""
 
     family = "output"
     advice: ClassVar[str] = "an estimate only: label a uniform sample of this window (`tunewright traffic`), which measures it"
     method: Literal["difference", "threshold", "mean"] = Field(
-        "difference", description="difference of confidences, share above a threshold (Garg et al. 2022), or mean confidence"
+        "threshold", description="share above a threshold; difference of confidences (Guillory et al. 2021); or mean confidence"
     )
 
     def measure(self, view: View) -> Measure | Unmeasured:
