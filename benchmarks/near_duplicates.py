@@ -353,6 +353,9 @@ def main() -> None:
     document = {"threshold": THRESHOLD, "tools": results, "first_call": first, "load_average": os.getloadavg(), "cores": os.cpu_count()}
     path = HERE / "results" / "near_duplicates.json"
     path.parent.mkdir(exist_ok=True)
+    before = json.loads(path.read_text()) if path.exists() else {"tools": {}}
+    kept = {tool: got for tool, got in (before.get("earlier", {}) | before["tools"]).items() if tool not in results}
+    document["earlier"] = kept  # of tools that were not run this time
     path.write_text(json.dumps(document, indent=2) + "\n")
 
 
