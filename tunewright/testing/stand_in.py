@@ -72,7 +72,9 @@ class StandIn:
     def pack(self, directory: Path, rows: pl.DataFrame, recipe: dict[str, Any] | None = None) -> Path:
         """Write what a monitor reads of a release; `rows` (row_id, text, label, perhaps group) become its reference."""
         own = self.answer(rows["text"].to_list())
-        reference = rows.select("row_id", "text", "label", *(["group"] if "group" in rows.columns else [])).hstack(own.select("answer", "confidence", "probabilities"))
+        reference = rows.select("row_id", "text", "label", *(["group"] if "group" in rows.columns else [])).hstack(
+            own.select("answer", "confidence", "probabilities")
+        )
         write_parquet(directory / "reference.parquet", reference.with_columns(prompt_tokens=pl.col("text").str.len_chars() // 4))
         golden = rows["text"].head(8).to_list()
         scores = self.log_likelihood(golden).tolist()
