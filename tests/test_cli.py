@@ -86,7 +86,7 @@ def test_a_missing_data_file_is_found_before_anything_is_written_over(
     [
         (["list", "check"], "Did you mean 'checks'?"),
         (["report", "nowhere"], "is not a run directory"),
-        (["verify", "nowhere"], "is not a run directory"),
+        (["verify", "nowhere"], "is not a run directory and not a release. As a model:"),
         (["doctor", "--show-mask", "2"], "--show-mask needs a recipe"),
         (["run", "nowhere.yaml"], "tunewright init"),
     ],

@@ -55,6 +55,7 @@ RECIPE: dict[str, Any] = {
         "groups": ["review"],
         "instruction": "What does this sentence from a review say about its subject? Answer with one word: negative, neutral or positive.",
     },
+    "prepare": {"split": {"train": 0.6, "validation": 0.15, "test": 0.25}},  # a verdict needs 30 reviews in the test
     "tune": {"techniques": ["lora"], "minutes": None, "max_steps": 150, "evaluations": 1, "validation_rows": 150, "metric": "accuracy"},
     "evaluate": {"metric": "accuracy", "baselines": ["majority", "tfidf_logistic"]},
     "explain": {"rows": 2},

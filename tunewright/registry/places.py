@@ -69,5 +69,8 @@ def locate(ref: str, directory: str | Path | None = None) -> Place:
         raise RunError(f"{ref} has no release yet. `tunewright run` packs one at its end; `tunewright release RECIPE` is that stage alone.")
     if "@" not in ref and not NAME.fullmatch(ref):
         raise RunError(f"{ref} is no run, no release and no model: a run has a release/, a release a manifest.json, a model a name.")
-    registry, version = find(ref, directory)
+    try:
+        registry, version = find(ref, directory)
+    except RunError as error:
+        raise error if path.exists() else RunError(f"{ref} is not a run directory and not a release. As a model: {error}") from None
     return Place(registry.path(version), registry.name, registry, version)
