@@ -153,7 +153,10 @@ def _queue(given: argparse.Namespace, store: TrafficStore) -> int:
     if given.output:
         import polars as pl
 
-        write_rows(rows.rename({"id": "request_id", "label": "our_label", "answer": "our_answer"}).with_columns(label=pl.lit("")), Path(given.output))
+        write_rows(
+            rows.rename({"id": "request_id", "label": "our_label", "answer": "our_answer"}).with_columns(label=pl.lit("")),
+            Path(given.output),
+        )
         out(given, {"rows": len(rows), "file": given.output}, [f"wrote {len(rows):,} rows to {given.output}; fill in the column label"])
         return 0
     lines = [f"{len(rows):,} answers wait for review" + (f", the first {SHOWN}:" if len(rows) > SHOWN else ":" if len(rows) else "")]
