@@ -4,8 +4,8 @@
     python benchmarks/drift.py --evidently /tmp/evidently/bin/python   # beside Evidently, in an environment of its own:
                                                                        # pip install evidently 'pandas<3' pyarrow
 
-The model is a fast stand-in for a language model (TF-IDF and logistic regression, `tunewright/testing/stand_in.py`): 2,000,000 answers would take a
-135M model a day. What it is wrong about differs; how the monitor reads it does not. It learns 1,000 reviews; 400 others are the release's reference, as
+The model is a fast stand-in for a language model (TF-IDF and logistic regression, `tunewright/testing/stand_in.py`): half a million answers would take a
+135M model hours. What it is wrong about differs; how the monitor reads it does not. It learns 1,000 reviews; 400 others are the release's reference, as
 many as a release keeps; the rest are requests. Every seed deals the rows anew.
 
 No drift: fresh reviews, dealt in four ways. An alarm is any signal beyond its threshold in a window; an alert is the same signal two windows in a row.
@@ -17,7 +17,8 @@ Rates come with 95% intervals that know which windows share a seed (Korn-Graubar
     unknown    as `callers`, but every request comes through one gateway: the monitor cannot know what belongs together
 
 Drift, after 500 requests without: other domains (tweets, film reviews, editorials), at once or mixed in; words, length, labels and languages
-changed by hand. Delay: requests from the first changed one to the end of the window (ADWIN: the request) that alarms. Streams end 3,000 requests later.
+changed by hand. Delay: requests from the first changed one to the end of the window (ADWIN: the request) that alarms. Streams end when the
+reviews are used up, about 1,800 requests later.
 
     monitor       any signal of inputs and outputs (no labels), at false_alarms 0.01 for each of the two families
     psi           population stability index > 0.2 of length, confidence or answered label; ten bins by the reference's deciles
@@ -56,7 +57,7 @@ from tunewright.testing.stand_in import StandIn  # noqa: E402
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-LEARNT, REFERENCE, BEFORE, LONGEST = 1000, 400, 500, 3000
+LEARNT, REFERENCE, BEFORE = 1000, 400, 500
 DRIFTING = ("input", "output")
 EVIDENTLY = {
     "window": 500,
@@ -263,7 +264,7 @@ def delays(rows: pl.DataFrame, other: pl.DataFrame, seeds: int, window: int, fol
             stage = Stage(rows, 1000 + seed, folder, window)
             calm = stage.fresh[:BEFORE]
             pool = stage.fresh[BEFORE:]
-            changed = change(pool, stage.chance)[:LONGEST]
+            changed = change(pool, stage.chance)
             requests = stage.answered(pl.concat([calm, changed.select(calm.columns)]))
             lines.append(_delays(stage, requests, window, keep, name, seed))
         found[name] = {method: _summary([one[method] for one in lines]) for method in lines[0]}
