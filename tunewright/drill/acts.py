@@ -23,6 +23,7 @@ from tunewright.monitor.target import Target
 from tunewright.registry import Registry
 from tunewright.retrain import journal, machine, triggers
 from tunewright.retrain.recipe import champion_of
+from tunewright.traffic.read import Filter
 from tunewright.traffic.store import TrafficStore
 
 MODEL, BY = "reviews", "drill"
@@ -121,7 +122,6 @@ def drift(stage: Stage) -> None:
             )
     stage.line.require(found is not None, "detect", "a drift alert", f"none after {len(answers)} drifted requests")
     stage.line.tell("drift", f"{len(answers)} drifted requests answered", f"{right(answers):.1%} right now", accuracy=right(answers))
-    stage.sent["labels_from"] = stage.sent["drifted"] - len(answers)
     write_json(stage.folder / "drifted.json", [one.__dict__ for one in answers])
 
 
@@ -130,7 +130,8 @@ def label(stage: Stage) -> None:
     answers = [Answer(**one) for one in read_json(stage.folder / "drifted.json")]
     due = triggers.check(stage.registry, stage.store, champion_of(stage.registry))
     stage.line.require(not due.due, "label", "no retraining before there are labels", due.reason)
-    drawn = set(stage.store.draw(stage.plan.labels, "uniform", BY, seed=11)["id"])
+    since = stage.store.exchanges(ids=[one.id for one in answers])["time"].min()
+    drawn = set(stage.store.draw(stage.plan.labels, "uniform", BY, Filter(since=since), seed=11)["id"])  # type: ignore[arg-type]
     chosen = [one for one in answers if one.id in drawn]
     taken = stage.shop.say(chosen)
     time.sleep(SETTLE_SECONDS)

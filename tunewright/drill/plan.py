@@ -1,6 +1,6 @@
 """What a drill plays: rows to learn from, traffic like them, traffic unlike them, and a recipe.
 
-The real one: the bundled 135M model learns Amazon reviews with LoRA; then customers write about films. Rows are real and were rated by the
+The real one: the bundled 135M model learns Amazon reviews with LoRA; then customers send sentences of newspaper editorials. Rows are real and were rated by the
 same people in the same way (`examples/reviews/README.md`).
 """
 
@@ -28,8 +28,8 @@ class Plan:
     drifted: pl.DataFrame
     recipe: dict[str, Any]
     calm: int = 400
-    drift: int = 900
-    labels: int = 900
+    drift: int = 720
+    labels: int = 700
     wave: int = 120  # of a canary, between two looks
     customers: int = 400
     at_once: int = 8  # requests under way
@@ -40,12 +40,12 @@ def real(folder: Path = REVIEWS) -> Plan:
     files = [folder / "reviews.csv", folder / "drift.csv"]
     if missing := [one for one in files if not one.is_file()]:
         raise RunError(f"{missing[0]}: the drill needs the rows of the example. Run it in a checkout, or give their folder with --data.")
-    reviews, films = (pl.read_csv(one, infer_schema=False) for one in files)
+    reviews, editorials = (pl.read_csv(one, infer_schema=False) for one in files)
     names = reviews["review"].unique().sort().shuffle(seed=5)
     held = names.head(int(HELD_OUT * len(names)))
     rows = reviews.filter(~pl.col("review").is_in(held.implode()))
     known = reviews.filter(pl.col("review").is_in(held.implode())).sample(fraction=1.0, shuffle=True, seed=6)
-    return Plan(rows.sample(TRAIN_ON, seed=8), known, films.sample(fraction=1.0, shuffle=True, seed=7), RECIPE)
+    return Plan(rows.sample(TRAIN_ON, seed=8), known, editorials.sample(fraction=1.0, shuffle=True, seed=7), RECIPE)
 
 
 # Steps, not minutes, so that a busy machine takes longer but learns the same.
@@ -53,7 +53,7 @@ RECIPE: dict[str, Any] = {
     "data": {
         "id": "id",
         "groups": ["review"],
-        "instruction": "What does this sentence from a review say about its subject? Answer with one word: negative, neutral or positive.",
+        "instruction": "What does this sentence say about its subject? Answer with one word: negative, neutral or positive.",
     },
     "prepare": {"split": {"train": 0.6, "validation": 0.15, "test": 0.25}},  # a verdict needs 30 reviews in the test
     "tune": {"techniques": ["lora"], "minutes": None, "max_steps": 150, "evaluations": 1, "validation_rows": 150, "metric": "accuracy"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -48,6 +49,7 @@ class Shop:
     _client: Any = field(default=None)
 
     def __post_init__(self) -> None:
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request would bury the time line
         self._client = require("httpx", "serve").Client(base_url=self.url, timeout=120)
 
     def ask(self, rows: pl.DataFrame) -> list[Answer]:

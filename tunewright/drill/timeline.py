@@ -1,6 +1,7 @@
 """The drill's time line: a clock, what happened, the evidence; printed as it happens and kept in `timeline.jsonl`.
 
-03:12  drift      2 windows of 200 film reviews are unlike the reference          vocabulary p = 0.003, ...
+03:12  drift      the monitor raises 5 alerts
+                 after 360 drifted requests, 2 windows, 46 s: classifier: AUC 0.99; vocabulary: ...
 """
 
 from __future__ import annotations
