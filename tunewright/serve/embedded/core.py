@@ -19,9 +19,10 @@ from tunewright.serve.embedded.sampling import Chooser
 from tunewright.serve.embedded.scoring import Call, Scorer
 from tunewright.serve.embedded.served import Served
 from tunewright.serve.embedded.store import Found, Home
+from tunewright.serve.embedded.teller import Teller
 from tunewright.serve.embedded.text import Text
 from tunewright.serve.embedded.weights import Place
-from tunewright.serve.embedded.worker import Worker
+from tunewright.serve.embedded.worker import Worker, apart
 from tunewright.serve.engine import EngineError, Piece, Request, Scores
 
 if TYPE_CHECKING:
@@ -74,13 +75,9 @@ class Core:
             grammar = await asyncio.to_thread(lambda: served.grammars.grammar(schema))
         room = served.context - len(tokens)
         most = room if sampling.max_tokens is None else min(sampling.max_tokens, room)
-        told = self.worker.answer
-
-        def from_worker(piece: Piece | Exception) -> None:
-            told(lambda: tell(piece))
-
-        text = Text(served.tokenizer, sampling.stop)
-        row = Row(served, tokens, most, Chooser(sampling, grammar), text, from_worker, request.echo)
+        send = self.worker.answer
+        teller = Teller(lambda piece: send(lambda: tell(piece)), self.settings.stream_seconds)
+        row = Row(served, tokens, most, Chooser(sampling, grammar), Text(served.tokenizer, sampling.stop), teller, request.echo)
         home = self.homes[served.weights.key]
         self.worker.post(lambda: home.batch.add(row))
         return row
@@ -110,10 +107,10 @@ class Core:
 
     async def load(self, name: str, directory: Path) -> None:
         async with self._loading:
-            found = await asyncio.to_thread(store.look, directory)
+            found = await apart(store.look, directory)
             home = await self._home(name, found)
             try:
-                served, hang = await asyncio.to_thread(store.describe, name, found, home.weights, self.settings.context)
+                served, hang = await apart(store.describe, name, found, home.weights, self.settings.context)
                 await self.worker.do(hang)
             except BaseException:
                 self._forget(home)
@@ -156,10 +153,10 @@ class Core:
 
     async def _home(self, name: str, found: Found) -> Home:
         """The weights that `found` needs: those that are here, or read now."""
-        keep = await asyncio.to_thread(self._numbers, name, found)
+        keep = await apart(self._numbers, name, found)
         key = precision.key_of(found, keep)
         if key not in self.homes:
-            weights = await asyncio.to_thread(store.read_weights, found, self.place, key, keep)
+            weights = await apart(store.read_weights, found, self.place, key, keep)
             limits = self.settings.max_rows, int(self.settings.kv_gb * GB), self.settings.prefill_tokens
             self.homes[key] = Home(weights, Batch(weights, self.prefixes, *limits))
         return self.homes[key]

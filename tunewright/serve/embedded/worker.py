@@ -95,7 +95,29 @@ class Worker:
             self._loop.call_soon_threadsafe(all_of_them)
 
 
-def _settle(done: asyncio.Future[Any], result: Any = None, error: Exception | None = None) -> Callable[[], None]:
+async def apart(function: Callable[..., T], *arguments: Any) -> T:
+    """The result of `function` in a thread that ends with it.
+
+    A thread that has run PyTorch keeps a pool of OpenMP threads for as long as it lives. When there are more of them than cores, all
+    pools sleep between two operations instead of waiting awake, and a step takes half as long again. So the threads of
+    `asyncio.to_thread`, which live on, must not run any model.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def run() -> None:
+        try:
+            settle = _settle(done, function(*arguments))
+        except BaseException as error:
+            settle = _settle(done, error=error)
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(settle)
+
+    threading.Thread(target=run, name="tunewright-load", daemon=True).start()
+    return await done
+
+
+def _settle(done: asyncio.Future[Any], result: Any = None, error: BaseException | None = None) -> Callable[[], None]:
     def settle() -> None:
         if not done.done():
             if error is None:

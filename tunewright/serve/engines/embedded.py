@@ -35,6 +35,9 @@ class Embedded(Engine):
     max_rows: int = Field(32, ge=1, le=1024, description="answers that are generated at once; more wait")
     context: int | None = Field(None, ge=16, description="tokens of prompt and answer together at most; null takes the model's own limit")
     prefill_tokens: int = Field(128, ge=16, description="tokens of prompts that are read in one step while others decode")
+    stream_seconds: float = Field(
+        0.15, ge=0, le=2, description="tokens after the first are streamed in pieces, one every so often at most; 0 streams each token"
+    )
     score_rows: int = Field(32, ge=1, description="texts that are classified in one pass at most")
     kv_gb: float = Field(4.0, gt=0, description="memory for keys and values of answers under way, of each base model")
     prefix_gb: float = Field(1.0, ge=0, description="memory for keys and values of prompts that may come again; 0 keeps none")
