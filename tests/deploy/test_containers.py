@@ -21,7 +21,7 @@ SECRETS = {"PGPASSWORD": "not-a-secret", "GRAFANA_PASSWORD": "nor-this"}
 
 def compose(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """`docker compose` on our file; `config` needs no engine."""
-    clean = {name: value for name, value in os.environ.items() if name not in SECRETS}
+    clean = {name: value for name, value in os.environ.items() if name not in {*SECRETS, "TUNEWRIGHT_API_KEY"}}
     return subprocess.run(
         [BIN / "docker-compose", "-f", DEPLOY / "compose.yaml", "--env-file", "/dev/null", *arguments],
         env=clean | environment,
@@ -71,7 +71,7 @@ def test_compose_refuses_to_start_without_its_secrets():
     assert done.returncode != 0
     assert "PGPASSWORD is missing a value: put it into deploy/.env" in done.stderr
     example = dict(line.split("=", 1) for line in (DEPLOY / "env.example").read_text().splitlines() if "=" in line and line[0] != "#")
-    assert example == dict.fromkeys(SECRETS, "")
+    assert example == dict.fromkeys([*SECRETS, "TUNEWRIGHT_API_KEY"], "")  # the last may stay empty until keys are made
 
 
 def test_only_loopback_is_published_and_nothing_may_gain_rights(resolved: dict[str, Any]):

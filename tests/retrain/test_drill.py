@@ -35,8 +35,8 @@ def tiny_plan(folder: Path, **changed: Any) -> plan.Plan:
         "rolling_test": 0.4,
         "canary": {"shadow_requests": 20, "shares": [0.5, 1.0], "requests": 20, "worse_by": 0.3},
     }
-    counts: dict[str, Any] = {"calm": 130, "drift": 240, "labels": 200, "wave": 60, "customers": 60}
-    rows = {"rows": frame("old", 400, 0), "known": frame("old", 200, 1), "drifted": frame("new", 1500, 2)}
+    counts: dict[str, Any] = {"calm": 130, "drift": 240, "labels": 200, "wave": 120, "customers": 60}
+    rows = {"rows": frame("old", 400, 0), "known": frame("old", 200, 1), "drifted": frame("new", 2000, 2)}
     return plan.Plan(**{**rows, "recipe": recipe, **counts, **changed})
 
 
@@ -44,17 +44,33 @@ def tiny_plan(folder: Path, **changed: Any) -> plan.Plan:
 def test_the_loop_closes_and_every_line_has_its_evidence(tmp_path: Path):
     line = acts.play(tiny_plan(tmp_path), tmp_path / "drill", QUIET)
     steps = list(dict.fromkeys(one["step"] for one in line.lines))
-    wanted = ["release", "serve", "traffic", "monitor", "detect", "drift", "label", "trigger", "retrain", "gate", "shadow", "canary"]
-    assert steps == [*wanted, "promote", "bad", "catch", "rollback", "end"]
+    wanted = [
+        "release",
+        "serve",
+        "traffic",
+        "monitor",
+        "detect",
+        "drift",
+        "label",
+        "trigger",
+        "retrain",
+        "gate",
+        "shadow",
+        "parity",
+        "canary",
+    ]
+    assert steps == [*wanted, "promote", "damaged", "bad", "catch", "rollback", "end"]
     assert all(one["evidence"] for one in line.lines[1:])
     registry = Registry(tmp_path / "drill" / "registry" / "reviews")
     state = registry.state()
     assert (state.champion, state.challenger, state.rollout) == (2, None, None)
-    assert [one["passed"] for one in state.versions[3].gates] == [False]
+    assert {one["name"]: one["passed"] for one in state.versions[2].gates}["parity of endpoint"] is True
+    assert [(one["name"], one["passed"]) for one in state.versions[3].gates] == [("parity of endpoint", False)]
+    assert [(one["name"], one["passed"]) for one in state.versions[4].gates] == [("canary", False)]
     kinds = [
         (one["kind"], one["state"]) for one in (read_json(path) for path in sorted((registry.directory / "retrain").glob("*/journal.json")))
     ]
-    assert kinds == [("retrain", "promoted"), ("rollout", "aborted")]
+    assert kinds == [("retrain", "promoted"), ("rollout", "refused"), ("rollout", "aborted")]
     told = [json.loads(text) for text in (tmp_path / "drill" / "timeline.jsonl").read_text().splitlines()]
     assert told == line.lines
     assert ", 0 failed" in told[-1]["evidence"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tunewright.commands._shared import out, user
 
 if TYPE_CHECKING:
+    from tunewright.core.loop import EndpointSettings
     from tunewright.registry import Registry
     from tunewright.retrain.machine import Progress
     from tunewright.traffic.store import TrafficStore
@@ -22,6 +23,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="as it is called in the registry")
     parser.add_argument("--registry", metavar="DIR", help="default: $TUNEWRIGHT_REGISTRY, or registry")
     parser.add_argument("--traffic", metavar="URL", help="traffic store (default: serve.traffic.url of the champion's recipe)")
+    parser.add_argument(
+        "--endpoint", metavar="URL", help="server that answers callers (default: retrain.endpoint.url of the champion's recipe)"
+    )
+    parser.add_argument("--key-env", metavar="VARIABLE", help="environment variable that holds an API key for it")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--check", action="store_true", help="only say whether it is due (exit code 1 when it is)")
     what.add_argument("--now", action="store_true", help="begin whatever the triggers, the cool-down and the budget say")
@@ -86,6 +91,7 @@ def _turn(given: argparse.Namespace, registry: Registry, store: TrafficStore) ->
         due = triggers.check(registry, store, champion_of(registry))
         out(given, due.document(), due.lines())
         return int(due.due)
+    endpoint = _endpoint(given, registry)
     with journal.single_flight(registry):
         if given.abort:
             return _ended(given, machine.Progress(machine.abort(registry, given.reason or "by hand", given.by)))
@@ -97,7 +103,27 @@ def _turn(given: argparse.Namespace, registry: Registry, store: TrafficStore) ->
                 out(given, {"state": "idle", "triggers": due.document()}, due.lines())
                 return 0
             machine.start(registry, due, given.by, given.reason)
-        return _ended(given, machine.advance(registry, store, Report(quiet=given.json)))
+        return _ended(given, machine.advance(registry, store, Report(quiet=given.json), endpoint))
+
+
+def _endpoint(given: argparse.Namespace, registry: Registry) -> EndpointSettings:
+    """The recipe's endpoint, with what the command line says instead."""
+    from pydantic import ValidationError
+
+    from tunewright.core.errors import RunError
+    from tunewright.core.loop import EndpointSettings
+    from tunewright.core.settings import problems_of
+    from tunewright.retrain.recipe import champion_of
+    from tunewright.retrain.served import key_of
+
+    told = {"url": given.endpoint, "key_env": given.key_env}
+    values = champion_of(registry).settings.endpoint.model_dump() | {name: value for name, value in told.items() if value is not None}
+    try:
+        settings = EndpointSettings.model_validate(values)
+    except ValidationError as error:
+        raise RunError("; ".join(f"--endpoint: {message}" for _, message in problems_of(error, EndpointSettings))) from error
+    key_of(settings)  # told now, not after hours of training
+    return settings
 
 
 def _ended(given: argparse.Namespace, done: Progress) -> int:

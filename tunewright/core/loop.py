@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
-from pydantic import Field, field_serializer, model_validator
+from pydantic import Field, field_serializer, field_validator, model_validator
 
 from tunewright.core.plugins import PartSpec
 from tunewright.core.settings import Settings
@@ -102,6 +103,22 @@ class CanarySettings(Settings):
         return self
 
 
+class EndpointSettings(Settings):
+    """The server that answers callers. A challenger is held against its release there before it gets any."""
+
+    url: str | None = Field(None, description="for example http://127.0.0.1:8000; null leaves the gate out")
+    key_env: str | None = Field(None, description="environment variable that holds an API key for it")
+    precision: Literal["f32", "f16", "bf16", "q8_0"] = Field("f32", description="numbers that it computes with, which set the tolerance")
+    rows: int = Field(64, ge=1, description="validation rows that it answers")
+
+    @field_validator("url")
+    @classmethod
+    def _is_an_address(cls, url: str | None) -> str | None:
+        if url is not None and not re.match(r"https?://[^/@]+(/|$)", url):
+            raise ValueError("must begin with http:// or https:// and hold no password: a key goes into the variable that key_env names")
+        return url
+
+
 class RetrainSettings(Settings):
     """When a challenger is trained, from which rows, and what it must show."""
 
@@ -116,3 +133,4 @@ class RetrainSettings(Settings):
     minutes: float | None = Field(None, gt=0, description="budget of the tune stage for each candidate; null takes the recipe's")
     max_per_week: int = Field(3, ge=1, description="retrainings a week at most")
     canary: CanarySettings = Field(default_factory=lambda: CanarySettings.model_validate({}))
+    endpoint: EndpointSettings = Field(default_factory=lambda: EndpointSettings.model_validate({}))

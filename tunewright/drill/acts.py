@@ -11,6 +11,7 @@ from typing import Any
 
 from tunewright import lifecycle
 from tunewright.core.files import read_json, sha256_file, write_json, write_parquet
+from tunewright.core.loop import EndpointSettings
 from tunewright.core.optional import require
 from tunewright.core.progress import Report
 from tunewright.core.recipe import Recipe
@@ -27,6 +28,7 @@ from tunewright.traffic.read import Filter
 from tunewright.traffic.store import TrafficStore
 
 MODEL, BY = "reviews", "drill"
+PROBES = 32  # validation rows that a challenger answers at the endpoint before it gets customers
 TURNS = 40  # looks at a rollout before the drill gives up
 SETTLE_SECONDS = 1.1  # from an answer to its row in the store and to the monitor's windows, and from registry.json to the server
 
@@ -42,6 +44,10 @@ class Stage:
     shop: Shop
     line: Timeline
     sent: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def endpoint(self) -> EndpointSettings:
+        return EndpointSettings(url=self.shop.url, key_env=None, precision="f32", rows=PROBES)
 
     def ask(self, kind: str, count: int) -> list[Answer]:
         """The next rows of `known` or `drifted`; each is sent once."""
@@ -63,7 +69,7 @@ def play(plan: Plan, folder: Path, report: Report) -> Timeline:
         with TrafficStore.open(champion_of(registry).recipe.serve.traffic, folder) as store:
             shop = Shop(url, MODEL, plan.customers, plan.at_once)
             stage = Stage(plan, folder, registry, store, shop, line)
-            for act in (calm, drift, label, retrain, roll_out, bad_release):
+            for act in (calm, drift, label, retrain, roll_out, damaged_release, bad_release):
                 act(stage)
             shop.close()
         line.require(shop.failed == 0, "requests", "every request answered", f"{shop.failed} of {shop.served + shop.failed} failed")
@@ -175,15 +181,22 @@ def roll_out(stage: Stage) -> None:
     )
 
 
+def damaged_release(stage: Stage) -> None:
+    """Scrambled weights, forced past the verdict: at the endpoint they are not what was tested, so no customer meets them."""
+    champion, version = _bad(stage, "damaged", seed=0)
+    answers = _climb(stage, "refused", labels=True)
+    hit = [one for one in answers if one.version != f"{MODEL}@{champion}"]
+    stage.line.require(not hit, "damaged", "no customer meets it", _by(hit))
+    outcome = journal.attempts(stage.registry)[-1].document["outcome"]
+    stage.line.tell(
+        "damaged", f"{MODEL}@{version} is refused at the endpoint", f"{outcome[:200]}; all {len(answers)} requests by {_by(answers)}"
+    )
+
+
 def bad_release(stage: Stage) -> None:
-    """A release with scrambled weights is forced past the gates; the canary must catch it and give the callers back."""
-    champion = stage.registry.state().champion
-    assert champion is not None
-    broken = scrambled(stage.registry.path(champion), stage.folder / "broken")
-    version = stage.registry.register(broken, reason="drill: a release that was damaged on its way", by=BY)
-    machine.start_rollout(stage.registry, str(version), BY, "drill: forced past the gate", force=True)
-    stage.line.tell("bad", f"{MODEL}@{version} is rolled out by --force", "its weights were scrambled; its manifest says NOT APPROVED")
-    answers = _climb(stage, "aborted", labels=True)
+    """The same where nobody asks the endpoint: the canary must catch it by the customers' labels, and give the customers back."""
+    champion, version = _bad(stage, "bad", seed=1)
+    answers = _climb(stage, "aborted", labels=True, endpoint=False)
     hit = [one for one in answers if one.version == f"{MODEL}@{version}"]
     outcome = journal.attempts(stage.registry)[-1].document["outcome"]
     state = stage.registry.state()
@@ -204,13 +217,28 @@ def bad_release(stage: Stage) -> None:
     )
 
 
-def _climb(stage: Stage, until: str, labels: bool) -> list[Answer]:
+def _bad(stage: Stage, step: str, seed: int) -> tuple[int, int]:
+    """The champion, and a version with its weights in random order whose rollout begins by --force."""
+    champion = stage.registry.state().champion
+    assert champion is not None
+    broken = scrambled(stage.registry.path(champion), stage.folder / step, seed)
+    version = stage.registry.register(broken, reason="drill: a release that was damaged on its way", by=BY)
+    machine.start_rollout(stage.registry, str(version), BY, "drill: forced past the gates", force=True)
+    stage.line.tell(step, f"{MODEL}@{version} is rolled out by --force", "its weights were scrambled; its manifest says NOT APPROVED")
+    return champion, version
+
+
+def _climb(stage: Stage, until: str, labels: bool, endpoint: bool = True) -> list[Answer]:
     """Live traffic and looks in turn until the attempt ends as it should; what was answered on the way. In the shadow no labels come yet."""
     answers: list[Answer] = []
-    seen = ""
+    seen, asked = "", False
     for _ in range(TURNS):
         with journal.single_flight(stage.registry):
-            done = machine.advance(stage.registry, stage.store, Report(quiet=True))
+            done = machine.advance(stage.registry, stage.store, Report(quiet=True), stage.endpoint if endpoint else None)
+        parity = journal.attempts(stage.registry)[-1].document["steps"].get("parity", {}).get("result")
+        if parity and endpoint and not asked:
+            asked = True
+            stage.line.tell("parity", "the challenger at the endpoint is held against its release", parity["text"])
         where = _rollout(stage.registry)
         if where != seen and done.state == "waiting":
             seen = where
@@ -249,13 +277,13 @@ def _by(answers: list[Answer]) -> str:
     return ", ".join(f"{version} {count}" for version, count in sorted(Counter(one.version for one in answers).items()))
 
 
-def scrambled(release: Path, target: Path) -> Path:
+def scrambled(release: Path, target: Path, seed: int = 0) -> Path:
     """A copy of `release` with the values of every learnt matrix in random order, and a manifest that is not approved but otherwise in order."""
     shutil.copytree(release, target, ignore=shutil.ignore_patterns("lineage.json"))
     torch, files = require("torch", "train"), require("safetensors.torch", "train")
     for path in sorted(target.glob("*.safetensors")):
         tensors = files.load_file(path)
-        mixed = {name: one.flatten()[_order(torch, one.numel())].reshape(one.shape) for name, one in tensors.items()}
+        mixed = {name: one.flatten()[_order(torch, one.numel(), seed)].reshape(one.shape) for name, one in tensors.items()}
         files.save_file(mixed, path, metadata={"format": "pt"})
     manifest = read_json(target / "manifest.json")
     for one in manifest["files"]:
@@ -267,5 +295,5 @@ def scrambled(release: Path, target: Path) -> Path:
     return target
 
 
-def _order(torch: Any, count: int) -> Any:
-    return torch.randperm(count, generator=torch.Generator().manual_seed(count))
+def _order(torch: Any, count: int, seed: int) -> Any:
+    return torch.randperm(count, generator=torch.Generator().manual_seed(count + seed))

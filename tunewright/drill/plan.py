@@ -64,8 +64,8 @@ RECIPE: dict[str, Any] = {
     "monitor": {"window": 200, "resamples": 300, "label_maturity_hours": 0},
     "retrain": {
         "min_new_rows": 300,
-        "rolling_test": 0.5,
+        "rolling_test": 0.4,
         "replay": 0.5,
-        "canary": {"shadow_requests": 60, "shares": [0.1, 0.5, 1.0], "requests": 40, "worse_by": 0.15},
+        "canary": {"shadow_requests": 60, "shares": [0.2, 0.6, 1.0], "requests": 40, "worse_by": 0.15},
     },
 }

@@ -238,7 +238,11 @@ class Registry:
         release = self.path(number)
         soft, hard = intake.why_not(release, intake.read_manifest(release), state.versions[number].gates)
         if hard or (soft and not force):
-            remedy = "Pack and check the release again." if hard else "`--force` overrules this, and the history will say so."
+            remedy = (
+                "Pack the release again, or check the same artefact again with `tunewright verify`."
+                if hard
+                else "`--force` overrules this, and the history will say so."
+            )
             raise RunError(f"{self.name}@{number} cannot be {what}: {'; '.join([*hard, *soft])}. {remedy}")
         return soft
 

@@ -7,6 +7,7 @@
     compare    challenger against champion on frozen and rolling rows -> gates; a gate that is not passed ends the attempt
     register   a version with its lineage; it becomes the challenger
     shadow     it answers unseen
+    parity     at the endpoint it answers as its release does
     canary     it answers a share of the callers, 1 -> 5 -> 25 -> 100%
     promote    it is the champion
     watch      and is watched a little longer; surely worse means rollback
@@ -26,11 +27,12 @@ from typing import Any
 from tunewright import lifecycle
 from tunewright.core.errors import RunError, TunewrightError
 from tunewright.core.files import read_json, write_json
+from tunewright.core.loop import EndpointSettings
 from tunewright.core.progress import Report
 from tunewright.core.recipe import Recipe
 from tunewright.core.run import Run
 from tunewright.registry import Registry
-from tunewright.retrain import gates, journal, rollout, rows, triggers
+from tunewright.retrain import gates, journal, rollout, rows, served, triggers
 from tunewright.retrain.journal import Attempt
 from tunewright.retrain.recipe import LoopRecipe, champion_of, derived, of_version, old_winner, rivals
 from tunewright.traffic.store import TrafficStore
@@ -56,12 +58,14 @@ Outcome = dict[str, Any] | Wait | End
 
 @dataclass(frozen=True)
 class Work:
-    """What a step works with. `champion` is the version that the attempt set out to improve on, whatever serves now."""
+    """What a step works with. `champion` is the version that the attempt set out to improve on, whatever serves now; `endpoint` is
+    where it serves."""
 
     registry: Registry
     store: TrafficStore
     attempt: Attempt
     champion: LoopRecipe
+    endpoint: EndpointSettings
     report: Report
 
     @property
@@ -120,14 +124,15 @@ def start_rollout(registry: Registry, ref: str, by: str, reason: str, force: boo
     return found
 
 
-def advance(registry: Registry, store: TrafficStore, report: Report) -> Progress:
-    """Go on with the attempt under way, as far as it can go. The caller holds the lock. Raises `TunewrightError` when a step
-    cannot be done; the attempt then stays where it is, and is given up after three failures of one step."""
+def advance(registry: Registry, store: TrafficStore, report: Report, endpoint: EndpointSettings | None = None) -> Progress:
+    """Go on with the attempt under way, as far as it can go. The caller holds the lock. `endpoint` stands in for the recipe's. Raises
+    `TunewrightError` when a step cannot be done; the attempt then stays where it is, and is given up after three failures of one step."""
     running = [one for one in journal.attempts(registry) if one.running]
     if not running:
         return Progress(None)
     attempt = running[-1]
-    work = Work(registry, store, attempt, of_version(registry, int(attempt.document["champion"])), report)
+    champion = of_version(registry, int(attempt.document["champion"]))
+    work = Work(registry, store, attempt, champion, endpoint or champion.settings.endpoint, report)
     for name, step in STEPS[attempt.document["kind"]]:
         if attempt.done(name):
             continue
@@ -198,9 +203,11 @@ def _choose(work: Work) -> Outcome:
     found = kept.get("found") or gates.still_wins(work.champion, work.run, work.attempt.path("champion"), work.report)
     if not kept:
         work.attempt.note("choose", found=found)
-    text = (
-        f"{found['technique']} trained anew {found['challenger']:.3f}, champion {found['champion']:.3f} on {found['rows']} validation rows"
-    )
+    told = [
+        f"on {one['rows']} {part} validation rows {one['challenger']:.3f}, the champion {one['champion']:.3f}"
+        for part, one in found["parts"].items()
+    ]
+    text = f"{found['technique']} trained anew: {'; '.join(told)}"
     if found["wins"]:
         return found | {"text": f"{text}: it still wins"}
     recipe = work.recipe()
@@ -274,6 +281,24 @@ def _shadow(work: Work) -> Outcome:
         return Wait(look.text)
     agree = "" if told["agreement"] is None else f", {told['agreement']:.0%} answered alike"
     return told | {"text": f"{look.requests} requests answered unseen{agree}"}
+
+
+def _parity(work: Work) -> Outcome:
+    if work.endpoint.url is None:
+        return {"text": "left out (retrain.endpoint.url is not set)"}
+    if overtaken := _overtaken(work):
+        return overtaken
+    try:
+        found = served.check(work.registry.path(work.challenger), work.name(work.challenger), work.endpoint)
+    except TunewrightError as error:  # the server is away, does not follow, wants a key: mended there, and no reason to give up
+        return Wait(str(error))
+    gate = {"name": "parity of endpoint", "passed": found["passed"], "text": found["text"]}
+    work.registry.record_gates(work.challenger, [gate], reason=f"asked {work.endpoint.url}", by=work.by)
+    text = f"{found['artefact']}: {found['text']}"
+    if found["passed"]:
+        return {"text": text, "measured": found}
+    work.registry.set_challenger(None, reason=f"refused: {text}", by=work.by)
+    return End("refused", text)
 
 
 def _canary(work: Work) -> Outcome:
@@ -380,7 +405,7 @@ def _watch(work: Work) -> Outcome:
 
 
 Step = tuple[str, Callable[[Work], Outcome]]
-_ROLLOUT: tuple[Step, ...] = (("shadow", _shadow), ("canary", _canary), ("promote", _promote), ("watch", _watch))
+_ROLLOUT: tuple[Step, ...] = (("shadow", _shadow), ("parity", _parity), ("canary", _canary), ("promote", _promote), ("watch", _watch))
 STEPS: dict[str, tuple[Step, ...]] = {
     "retrain": (
         ("rows", _rows),

@@ -98,7 +98,9 @@ def deal(new: pl.DataFrame, champion: LoopRecipe) -> pl.DataFrame:
     rolling = pool & _lot(lot, "rolling").lt(share)
     validation = _lot(lot, "validation").lt(split.validation / (split.train + split.validation))
     name = pl.when(rolling).then(pl.lit("test")).when(validation).then(pl.lit("validation")).otherwise(pl.lit("train"))
-    return new.with_columns(split=name, sampled_="sampled").with_columns(part=pl.when(rolling).then(pl.lit("rolling")))
+    return new.with_columns(split=name, sampled_="sampled").with_columns(
+        part=pl.when(rolling).then(pl.lit("rolling")).otherwise(pl.lit("new"))
+    )
 
 
 def _lot(values: pl.Series, purpose: str) -> pl.Series:
