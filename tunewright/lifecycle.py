@@ -214,7 +214,9 @@ def _make_room(stage: Stage, run: Run, inputs: str, finished: bool) -> bool:
     if not finished and read_json(started).get("inputs") == inputs:
         return True
     old = run.path("superseded", f"{stage.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}")
-    old.mkdir(parents=True, exist_ok=True)
+    while old.exists():  # within one second
+        old = old.with_name(f"{old.name}x")
+    old.mkdir(parents=True)
     for child in sorted(folder.iterdir(), key=lambda one: one == started):
         if child.name == "seal.json":
             shutil.copy(child, old)

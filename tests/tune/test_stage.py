@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,9 @@ import polars as pl
 import pytest
 
 from tests.tune.small_run import small_run
-from tunewright import tune
+from tunewright import lifecycle, tune
 from tunewright.core.errors import DataError, RecipeError
-from tunewright.core.files import read_json, read_parquet, write_parquet
+from tunewright.core.files import read_json, read_parquet, write_json, write_parquet
 from tunewright.models.contract import check
 from tunewright.models.load import load_base
 from tunewright.tune.verify import verify_resume
@@ -70,6 +71,31 @@ def test_a_finished_candidate_is_not_trained_again_but_one_whose_marker_is_missi
     assert marker.exists()
     again = read_json(context.run.path("tune", "leaderboard.json"))
     assert [one["validation"] for one in again["candidates"]] == [one["validation"] for one in first["candidates"]]
+
+
+def test_one_more_technique_does_not_train_the_others_again(tmp_path: Path) -> None:
+    context = small_run(tmp_path, techniques=["lora"])
+    write_json(context.run.path("prepare", "done.json"), {"inputs": "the same rows"})
+    stage = next(one for one in lifecycle.STAGES if one.name == "tune")
+    lifecycle.run_stage(stage, context)
+    weights = context.run.path("tune", "lora", "adapter", "adapter_model.safetensors")
+    first, told = weights.stat(), read_json(context.run.path("tune", "lora", "candidate.json"))
+
+    def again(start: bool = False, **changed: Any) -> dict[str, Any]:
+        recipe = context.recipe.model_copy(update={"tune": context.recipe.tune.model_copy(update=changed)})
+        lifecycle.run_stage(stage, replace(context, recipe=recipe), again=start)
+        return {one["name"]: one for one in read_json(context.run.path("tune", "leaderboard.json"))["candidates"]}
+
+    two = again(techniques=["lora", "prompt_tuning"])
+    assert two.keys() == {"lora", "prompt_tuning"}
+    assert two["lora"] == told
+    assert weights.stat().st_ino == first.st_ino, "linked, not trained"
+    assert len(list(context.run.path("superseded").glob("tune-*/lora/candidate.json"))) == 1, "what was superseded stays whole"
+    again(techniques=["lora", "prompt_tuning"], seed=18)
+    assert weights.stat().st_ino != first.st_ino, "another seed is another candidate"
+    last = weights.stat().st_ino
+    again(True, techniques=["lora", "prompt_tuning"], seed=18)
+    assert weights.stat().st_ino != last, "who asks for the stage again gets it again"
 
 
 def test_truncated_rows_are_counted_and_in_the_ledger(tmp_path: Path) -> None:

@@ -125,6 +125,14 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def link(source: Path | str, target: Path | str) -> None:
+    """A hard link, which costs no space, or a copy where the file system has none."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
 def fingerprint(value: Any) -> str:
     """Sixteen hex digits that change when `value` (anything JSON can hold) changes."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]

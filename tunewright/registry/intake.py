@@ -9,14 +9,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tunewright.core.errors import RunError
-from tunewright.core.files import fingerprint, read_json, sha256_file
+from tunewright.core.files import fingerprint, link, read_json, sha256_file
 
 MANIFEST, LINEAGE = "manifest.json", "lineage.json"
 DIFFERS = 0.01  # nats by which some label of some probe row must move, or nothing was tuned
@@ -68,10 +66,7 @@ def take(release: Path, files: list[dict[str, Any]], target: Path) -> None:
     for one in files:
         place = target / one["path"]
         place.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(release / one["path"], place)
-        except OSError:
-            shutil.copy2(release / one["path"], place)
+        link(release / one["path"], place)
 
 
 def why_not(release: Path, manifest: Mapping[str, Any], gates: tuple[Mapping[str, Any], ...]) -> tuple[list[str], list[str]]:

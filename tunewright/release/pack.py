@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 from tunewright.core.errors import RunError
-from tunewright.core.files import read_json, write_json
+from tunewright.core.files import link, read_json, write_json
 from tunewright.core.recipe import Recipe
 from tunewright.models.chat import ChatFormat
 from tunewright.models.contract import check
@@ -18,7 +17,7 @@ from tunewright.models.load import BUNDLED, LoadedModel, quiet
 def weights(winner: LoadedModel, candidate: Path, directory: Path) -> str:
     """Put the winner's weights into `directory`; "adapter" when they need the base model beside them, else "model"."""
     if (candidate / "model").is_dir():
-        shutil.copytree(candidate / "model", directory, dirs_exist_ok=True, copy_function=_link)
+        shutil.copytree(candidate / "model", directory, dirs_exist_ok=True, copy_function=link)
         return "model"
     if winner.technique == "bottleneck":
         from tunewright.models.bottleneck import merged
@@ -33,14 +32,6 @@ def weights(winner: LoadedModel, candidate: Path, directory: Path) -> str:
     config["base_model_name_or_path"] = str(winner.directory) if here else winner.name
     write_json(directory / "adapter_config.json", config)
     return "adapter"
-
-
-def _link(source: str, target: str) -> None:
-    """A hard link, which costs no space, or a copy where the file system has none."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
 
 
 def tokenizer(own: Any, recipe: Recipe, labels: list[str], directory: Path) -> ChatFormat:

@@ -6,7 +6,8 @@
       -> leaderboard.json    candidates by the recipe's metric on validation, best first
 
 The story of one candidate is in `candidate.py`, its steps in `loop.py`; `techniques/` says which weights learn and
-`objectives/` what. A finished candidate is not trained again; an unfinished one goes on from its last checkpoint.
+`objectives/` what. A finished candidate is not trained again, not even when the recipe gains another one (`earlier.py`); an
+unfinished one goes on from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ class TuneResult:
 def run(context: Context) -> TuneResult:
     """Train every candidate of the recipe and rank them."""
     from tunewright.tune.candidate import Job, look_at_untuned, train
+    from tunewright.tune.earlier import inputs_of, take_back
     from tunewright.tune.rows import LOWER
 
     settings, folder = context.recipe.tune, context.run.path("tune")
@@ -70,7 +72,10 @@ def run(context: Context) -> TuneResult:
     labels = read_json(context.run.path("prepare", "summary.json"))["labels"]
     named = candidate_names(settings.techniques)
     workers = min(2, cores(), len(named)) if settings.workers == "auto" else settings.workers
-    jobs = [Job(context.run.directory, context.recipe, labels, name, spec, workers) for name, spec in named.items()]
+    inputs = {name: inputs_of(context, spec, workers) for name, spec in named.items()}
+    jobs = [Job(context.run.directory, context.recipe, labels, name, spec, workers, inputs[name]) for name, spec in named.items()]
+    if known := [name for name in named if take_back(context, name, inputs[name])]:
+        context.report.say(f"          trained before under the recipe of then, and kept: {', '.join(known)}")
     context.executor.map(look_at_untuned, jobs[:1])
     candidates = context.executor.map(train, jobs, workers=workers)
     candidates.sort(key=lambda one: (-one["validation"][settings.metric], one["validation"]["loss"]))

@@ -43,6 +43,7 @@ class Job:
     name: str
     spec: PartSpec
     side_by_side: int = 1
+    inputs: str = ""  # what it depends on, as one fingerprint
 
     def rows(self, base: Any, split: str, cap: int | None = None) -> Rows:
         return Rows(self.recipe, self.labels, base, self.run / "prepare" / f"{split}.parquet", cap)
@@ -106,6 +107,7 @@ def train(job: Job, report: Report) -> dict[str, Any]:
         "name": job.name,
         "technique": technique.part_name(),
         "settings": technique.model_dump(exclude={"alias"}),
+        "inputs": job.inputs,
         **_outcome(loop),
         "trainable_parameters": learn,
         "total_parameters": total,
