@@ -158,12 +158,13 @@ def test_a_full_shadow_queue_leaves_copies_out_and_counts_them(tmp_path: Path):
         assert 'tunewright_shadow_left_out_total{version="reviews@2"}' in page
 
 
-def test_a_full_queue_is_429_with_retry_after_and_ready_says_so(tmp_path: Path):
+def test_a_full_queue_is_429_with_retry_after_and_ready_shows_it(tmp_path: Path):
     slots = "serve.engine={name: tests.serve.words.Words, seconds_a_token: 0.05, slots: 1}"
     with running(tmp_path, make_release(tmp_path / "reviews"), "--set", slots, "--set", "serve.queue=2") as server:
         with ThreadPoolExecutor(12) as pool:
             asking = [pool.submit(chat, server.url, "say a b c d e f g h i j") for _ in range(12)]
-            wait_for(lambda: httpx.get(f"{server.url}/ready").json()["status"] == "queue full", 5, 0.01)
+            full = wait_for(lambda: (one := httpx.get(f"{server.url}/ready")).json()["queue_full"] and one, 5, 0.01)
+            assert full.status_code == 200, "who takes full replicas away leaves none"
             answers = [one.result() for one in asking]
         statuses = Counter(one.status_code for one in answers)
         assert set(statuses) == {200, 429}
@@ -171,8 +172,7 @@ def test_a_full_queue_is_429_with_retry_after_and_ready_says_so(tmp_path: Path):
         refused = next(one for one in answers if one.status_code == 429)
         assert 1 <= int(refused.headers["retry-after"]) <= 60
         assert refused.json()["error"]["code"] == "queue_full"
-        wait_for(lambda: httpx.get(f"{server.url}/ready").status_code == 200)
-        assert (gauge(server.url, "num_requests_running"), gauge(server.url, "num_requests_waiting")) == (0, 0)
+        wait_for(lambda: (gauge(server.url, "num_requests_running"), gauge(server.url, "num_requests_waiting")) == (0, 0))
         server.stop()
     assert Counter(one["status"] for one in exchanges(tmp_path)) == statuses
 

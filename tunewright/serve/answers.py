@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
 
 from tunewright.serve.call import Call
 from tunewright.serve.engine import EngineError, Piece, Request, TokenScore, Usage
 from tunewright.serve.errors import ApiError
+from tunewright.serve.formats import format_ok
 from tunewright.serve.limits import Ticket
 from tunewright.serve.logs import LOG
 
@@ -179,7 +178,7 @@ def _end(call: Call, part: Part, status: int, code: str) -> None:
         first_token_seconds=answer.first_seconds,
         finish=answer.finish if status == 200 else "cancelled" if status == GONE else "error",
         mean_logprob=answer.mean_logprob,
-        format_ok=format_ok(part.request, answer) if status == 200 else None,
+        format_ok=format_ok(part.request.sampling.schema, answer.text) if status == 200 else None,
         error=code or None,
     )
     if status == 200:
@@ -187,14 +186,3 @@ def _end(call: Call, part: Part, status: int, code: str) -> None:
         call.service.count_answer(call, answer)
     else:
         call.service.count_failure(call, status)
-
-
-def format_ok(request: Request, answer: Answer) -> bool | None:
-    """Whether an answer that had to be JSON is; None when nothing was asked for."""
-    if request.sampling.schema is None:
-        return None
-    try:
-        value: Any = json.loads(answer.text)
-    except ValueError:
-        return False
-    return isinstance(value, dict) or request.sampling.schema.get("type", "object") != "object"

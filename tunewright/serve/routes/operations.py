@@ -39,10 +39,10 @@ async def ready(request: Request) -> Response:
         state = "shutting down"
     elif not service.ready:
         state = "starting"
-    elif service.gate.full:
-        state = "queue full"
     table = service.table
+    # A full queue is answered by 429 to who asks. Were it 503 here, a load balancer would take every full replica away at once.
     shown = {"champion": table.champion, "challenger": table.challenger, "loaded": sorted(service.fleet.loaded)}
+    shown["queue_full"] = service.gate.full
     return Json({"status": state, "model": table.model, **shown}, status_code=200 if state == "ready" else 503)
 
 
