@@ -12,14 +12,14 @@ from tunewright.monitor.measure import Measurer
 from tunewright.monitor.reference import load_reference
 from tunewright.testing.stand_in import StandIn
 
-WINDOW, RATE, SEEDS = 200, 0.05, 6
+WINDOW, RATE = 200, 0.05
 ROWS = pl.read_csv(REVIEWS).select("text", "label", row_id="id", group="review")
 
 
-def share_of_alarms(folder: Path, whole: bool, known: bool) -> float:
+def share_of_alarms(folder: Path, whole: bool, known: bool, seeds: int = 6) -> float:
     """Windows in which a signal of the inputs alarms: rows dealt one by one or as `whole` reviews, whose groups the monitor knows or not."""
     alarms = windows = 0
-    for seed in range(SEEDS):
+    for seed in range(seeds):
         place = pl.col("group" if whole else "row_id").hash(seed=seed)
         rows = ROWS.sort(place, maintain_order=True)
         own = rows if known else rows.drop("group")
@@ -44,4 +44,4 @@ def test_no_drift_alarms_no_more_often_than_is_stated(tmp_path: Path):
 @pytest.mark.slow
 def test_other_reviews_are_no_drift_when_their_groups_are_known(tmp_path: Path):
     assert share_of_alarms(tmp_path, whole=True, known=True) < RATE + 0.10
-    assert share_of_alarms(tmp_path, whole=True, known=False) > 0.5
+    assert share_of_alarms(tmp_path, whole=True, known=False, seeds=2) > 0.5

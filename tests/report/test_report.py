@@ -21,7 +21,7 @@ VOID = {"meta", "br", "img", "link", "input", "hr"}
 KNOWN_TAGS = set(
     re.findall(
         r"\w+",
-        "html head meta title style body header main footer nav section div span p h1 h2 h3 a b i code pre small ul li dl dt dd figure figcaption "
+        "html head meta title style body header main footer nav section article div span p h1 h2 h3 a b i code pre small ul li dl dt dd figure figcaption "
         "table caption thead tbody tr th td details summary br svg line circle rect text polyline polygon",
     )
 )

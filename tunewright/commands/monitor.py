@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--endpoint", metavar="URL", help="what serves: asked for the golden prompts, and for the answers of a replay")
     parser.add_argument("--key-env", default="TUNEWRIGHT_API_KEY", metavar="NAME", help="environment variable with the endpoint's API key")
+    parser.add_argument("--html", metavar="FILE", help="also write the state and its history as a page, after each round")
     parser.add_argument(
         "--alert", action="append", metavar="URL", help="Apprise URL instead of the release's monitor.alerts.urls; may be repeated"
     )
@@ -71,12 +73,24 @@ def _repeat(given: argparse.Namespace, watch: Watch, report: Any) -> int:
             done = watch.round(report=report)
             for line in done.lines():
                 report.say(line)
+            _page(given, watch)
         except TunewrightError as error:
             report.say(f"this round failed: {error}")
         time.sleep(max(0.0, given.watch - (time.monotonic() - begun)))
 
 
+def _page(given: argparse.Namespace, watch: Watch) -> None:
+    """Write the page that `--html` asks for."""
+    if given.html is None:
+        return
+    from tunewright.monitor.history import history
+    from tunewright.report import write_watch
+
+    write_watch(given.html, history(watch.store, watch.target.model, watch.states(), datetime.now(UTC)))
+
+
 def _show(given: argparse.Namespace, watch: Watch, done: Round) -> int:
+    _page(given, watch)
     states = watch.states()
     lines = [line for one in states for line in [*one.lines(), ""]] + done.lines()
     document = {

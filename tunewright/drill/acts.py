@@ -6,6 +6,7 @@ import shutil
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from tunewright.core.recipe import Recipe
 from tunewright.drill.plan import Plan
 from tunewright.drill.shop import Answer, Shop, right, server
 from tunewright.drill.timeline import Timeline
+from tunewright.monitor.history import history
 from tunewright.monitor.result import status
 from tunewright.monitor.rounds import Watch
 from tunewright.monitor.target import Target
 from tunewright.registry import Registry
+from tunewright.report import write_watch
 from tunewright.retrain import journal, machine, triggers
 from tunewright.retrain.recipe import champion_of
 from tunewright.traffic.read import Filter
@@ -126,6 +129,8 @@ def drift(stage: Stage) -> None:
                 f"after {found} drifted requests, {seen.windows - before} windows, {time.monotonic() - start:.0f} s: {moved[:300]}",
                 requests=found,
             )
+    states = Watch(Target(MODEL, stage.registry), stage.store).states()
+    write_watch(stage.folder / "monitor.html", history(stage.store, MODEL, states, datetime.now(UTC)))
     stage.line.require(found is not None, "detect", "a drift alert", f"none after {len(answers)} drifted requests")
     stage.line.tell("drift", f"{len(answers)} drifted requests answered", f"{right(answers):.1%} right now", accuracy=right(answers))
     write_json(stage.folder / "drifted.json", [one.__dict__ for one in answers])

@@ -181,8 +181,14 @@ def _examples(alert: Alert, part: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def moved_line(part: dict[str, Any]) -> str:
-    """'word “url_removed”: 0.0% -> 12.3%' of one thing that moved."""
+    """'word url_removed: 0.0% -> 12.3%' of one thing that moved."""
+    change = moved_by(part)
+    return f"{part['kind']} {part['name']}" + (f": {change}" if change else "")
+
+
+def moved_by(part: dict[str, Any]) -> str:
+    """'0.0% -> 12.3%', empty for a thing without numbers."""
     before, now = part.get("before"), part.get("now")
     share = part["kind"] in ("word", "label", "language", "mistake", "thumb", "accuracy") or "share" in part["name"]
     numbers = [("-" if one is None else f"{one:.1%}" if share else f"{one:.3g}") for one in (before, now)]
-    return f"{part['kind']} {part['name']}" + ("" if before is None and now is None else f": {numbers[0]} -> {numbers[1]}")
+    return "" if before is None and now is None else f"{numbers[0]} -> {numbers[1]}"

@@ -1,4 +1,4 @@
-"""Report: one self-contained HTML file about a run, which a manager can read and an engineer can check.
+"""Report: self-contained HTML files about a run and about what the monitor sees, which a manager can read and an engineer can check.
 
 `write_report(run_dir)` reads the run directory (`read.py`), draws its pictures (`charts.py`), writes its
 numbers (`words.py`) and fills `report.html.j2`.
@@ -31,14 +31,19 @@ def write_report(run_dir: str | Path) -> Path:
     return path
 
 
-def render(view: dict[str, Any]) -> str:
-    """The page for what `read_run` returned."""
+def write_watch(path: str | Path, view: dict[str, Any]) -> None:
+    """Write what `monitor.history` found as a page."""
+    write_text(Path(path), render(view, "watch.html.j2"))
+
+
+def render(view: dict[str, Any], page: str = "report.html.j2") -> str:
+    """The page for what `read_run` returned, or for what another template wants."""
     here = files("tunewright.report")
     css = here.joinpath("report.css").read_text(encoding="utf-8")
     style_hash = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
     options: dict[str, Any] = {"undefined": ChainableUndefined, "trim_blocks": True, "lstrip_blocks": True, "finalize": words.shown}
     environment = Environment(autoescape=True, loader=PackageLoader("tunewright.report", ""), **options)
     environment.filters |= words.FILTERS
-    template = environment.get_template("report.html.j2")
+    template = environment.get_template(page)
     # The style sheet is our own file, not data of the run.
     return template.render(**view, css=Markup(css), style_hash=style_hash, charts=charts, version=__version__)  # noqa: S704

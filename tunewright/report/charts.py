@@ -142,3 +142,32 @@ def stack(parts: Sequence[tuple[str, float, str]], label: str) -> Markup:
         )
         start += width
     return _svg(26, label, drawn, "stack")
+
+
+def trend(values: Sequence[float | None], thresholds: Sequence[float | None], alarms: Sequence[bool], label: str) -> Markup:
+    """A signal window by window as a small curve on its threshold (dashed); dots where it was beyond. None leaves a gap."""
+    known = [one for one in (*values, *thresholds) if one is not None and math.isfinite(one)]
+    y, height, last = Scale.around(known, tight=True), 34, max(1, len(values) - 1)
+
+    def place(number: int, value: float) -> Point:
+        return round(100 * number / last, 2), round(height - 5 - (height - 10) * y.at(value) / 100, 2)
+
+    def runs(line: Sequence[float | None], css: str) -> Iterable[str]:
+        found: list[list[Point]] = [[]]
+        for number, value in enumerate(line):
+            if value is None or not math.isfinite(value):
+                found.append([])
+            else:
+                found[-1].append(place(number, value))
+        for run in found:
+            points = run if len(run) > 1 else [(a + shift, b) for a, b in run for shift in (0, 1.5)]  # one window is still seen
+            if points:
+                yield f'<polyline class="curve {css}" points="{" ".join(f"{a},{b}" for a, b in points)}"/>'
+
+    drawn = [*runs(thresholds, "limit"), *runs(values, "winner")]
+    parts = [f'<svg width="100%" height="{height}" viewBox="0 0 100 {height}" preserveAspectRatio="none">{"".join(drawn)}</svg>']
+    for number, (value, alarm) in enumerate(zip(values, alarms, strict=True)):
+        if alarm and value is not None and math.isfinite(value):
+            x, down = place(number, value)
+            parts.append(f'<circle class="dot bad" cx="{x}%" cy="{down}" r="3.5"/>')
+    return _svg(height, label, parts, "trend")

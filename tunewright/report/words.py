@@ -25,6 +25,11 @@ def number(value: Any, digits: int = 3) -> str:
     return f"{value:.{digits}f}".replace("-", "−") if _known(value) else NOT_KNOWN
 
 
+def brief(value: Any) -> str:
+    """Three digits that count, whatever the unit."""
+    return f"{value:.3g}".replace("-", "−") if _known(value) else NOT_KNOWN
+
+
 def signed(value: Any, digits: int = 3) -> str:
     return f"{value:+.{digits}f}".replace("-", "−") if _known(value) else NOT_KNOWN
 
@@ -72,12 +77,17 @@ def slug(name: Any) -> str:
     return str(name).replace("_", " ") if isinstance(name, str) and name else NOT_KNOWN
 
 
+def first_up(text: Any) -> str:
+    """The first letter as a capital, the others as they are."""
+    return str(text)[:1].upper() + str(text)[1:]
+
+
 def pretty(value: Any) -> str:
     """JSON for reading. (Jinja's own `tojson` is for scripts.)"""
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
 FILTERS = {
-    "num": number, "signed": signed, "percent": percent, "count": count, "p": p_value, "duration": duration,
-    "bytes": size, "words": slug, "metric": metric, "pretty": pretty,
+    "num": number, "brief": brief, "signed": signed, "percent": percent, "count": count, "p": p_value, "duration": duration,
+    "bytes": size, "words": slug, "metric": metric, "pretty": pretty, "first_up": first_up,
 }  # fmt: skip
