@@ -188,9 +188,8 @@ def test_a_store_that_is_away_leaves_what_was_said_and_is_told_once(tmp_path: Pa
     for _ in range(2):
         asyncio.run(watched.look(cast("TrafficStore", Away()), ["reviews@1"]))
     assert generate_latest(registry) == before
-    assert [one.getMessage() for one in caplog.records].count(
-        "what the monitor says cannot be read: the traffic store cannot be used: connection refused"
-    ) == 1
+    words = "what the monitor says cannot be read: the traffic store cannot be used: connection refused"
+    assert len({id(one) for one in caplog.records if one.getMessage() == words}) == 1  # two handlers may have kept the same record
 
 
 def test_the_dashboard_is_one_that_grafana_knows():

@@ -146,6 +146,26 @@ def test_the_shadow_gets_copies_that_nobody_sees(tmp_path: Path):
     assert not {one["id"] for one in rows} & {one["shadow_of"] for one in rows}
 
 
+def test_copies_that_still_wait_when_the_shadow_ends_are_left_out(tmp_path: Path):
+    registry = make_registry(tmp_path)
+    registry.set_challenger(2, reason="try", by="test")
+    registry.set_rollout("shadow", 1.0, reason="try", by="test")
+    slow = "serve.engine={name: tests.serve.words.Words, seconds_a_token: 0.1, slots: 20}"
+    with running(tmp_path, "reviews", "--set", slow, "--set", "serve.shadow_queue=100") as server:
+        with ThreadPoolExecutor(20) as pool:
+            list(pool.map(lambda n: chat(server.url, f"say a b c {n}"), range(20)))
+        registry.set_challenger(None, reason="enough", by="test")
+        wait_for(lambda: "unloaded reviews@2" in server.log.read_text())
+        left = 'tunewright_shadow_left_out_total{version="reviews@2"}'
+        wait_for(lambda: left in httpx.get(f"{server.url}/metrics").text)
+        time.sleep(1)  # the copy under way ends
+        seen = len(exchanges(tmp_path, sides="shadow"))
+        assert seen < 20
+        time.sleep(1)
+        assert len(exchanges(tmp_path, sides="shadow")) == seen, "nobody asks a version that was turned down"
+        assert server.log.read_text().count("loaded reviews@2 (") == 1
+
+
 def test_a_full_shadow_queue_leaves_copies_out_and_counts_them(tmp_path: Path):
     registry = make_registry(tmp_path)
     registry.set_challenger(2, reason="try", by="test")

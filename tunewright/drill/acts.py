@@ -253,6 +253,9 @@ def _climb(stage: Stage, until: str, labels: bool, endpoint: bool = True) -> lis
             stage.line.require(done.state == until, "canary", f"the rollout is {until}", str(done.attempt.document["outcome"]))
             return answers
         time.sleep(SETTLE_SECONDS)  # the server has seen the registry
+        rollout = stage.registry.state().rollout
+        loaded = rollout is None or stage.shop.wait_for(f"{MODEL}@{rollout.challenger}")
+        stage.line.require(loaded, "serve", "the server loads the challenger", where)
         wave = stage.ask("drifted", stage.plan.wave)
         answers += wave
         if labels and "shadow" not in where:

@@ -73,6 +73,15 @@ class Shop:
         first = body["data"][0]
         return Answer(first["id"], text, truth, first["answer"], body["version"], time.monotonic() - start)
 
+    def wait_for(self, version: str) -> bool:
+        """Wait until the server has `version` in memory; False when it takes too long."""
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end:
+            if version in self._client.get("/ready").json()["loaded"]:
+                return True
+            time.sleep(0.1)
+        return False
+
     def say(self, answers: list[Answer], sampled: str = "uniform") -> int:
         """Send the truth of each answer as feedback; how many were taken."""
 

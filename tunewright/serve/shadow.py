@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Shadow:
-    """The queue of copies. One that finds it full is left out and counted."""
+    """The queue of copies. One that finds it full, or whose challenger is no longer in the shadow, is left out and counted."""
 
     def __init__(self, service: Service, size: int) -> None:
         self.service, self.size = service, size
@@ -54,13 +54,24 @@ class Shadow:
         if number is None:
             return
         if self._queue.qsize() >= self.size:
-            self.service.metrics.shadow_left_out.labels(self.service.table.name(number)).inc()
+            self._leave_out(number)
             return
         self._queue.put_nowait((call, number, again))
+
+    def _leave_out(self, number: int) -> None:
+        self.service.metrics.shadow_left_out.labels(self.service.table.name(number)).inc()
+
+    def _wanted(self, number: int) -> bool:
+        """Whether the version is still in the shadow: it may have got callers, or been turned down, while its copies waited."""
+        now = self.service.table.rollout
+        return now is not None and (now.mode, now.challenger) == ("shadow", number)
 
     async def _work(self) -> None:
         while True:
             call, number, again = await self._queue.get()
+            if not self._wanted(number):
+                self._leave_out(number)
+                continue
             copy = None
             try:
                 copy = await call.follow(number)
