@@ -18,7 +18,7 @@ from tunewright.core.progress import Report
 from tunewright.core.recipe import Recipe
 from tunewright.drill.plan import Plan
 from tunewright.drill.shop import Answer, Shop, right, server
-from tunewright.drill.timeline import Timeline
+from tunewright.drill.timeline import Heard, Timeline
 from tunewright.monitor.history import history
 from tunewright.monitor.result import status
 from tunewright.monitor.rounds import Watch
@@ -87,7 +87,13 @@ def release(plan: Plan, folder: Path, registry: Registry, line: Timeline) -> Non
     write_parquet(folder / "rows.parquet", plan.rows)
     values = {**plan.recipe, "data": {**plan.recipe["data"], "path": str(folder / "rows.parquet")}}
     line.tell("release", f"the lifecycle on {len(plan.rows):,} rows begins", "")
-    run = lifecycle.run(Recipe.check(values, "drill", folder), folder / "run", report=Report(quiet=True))
+
+    def stage_begins(text: str) -> None:
+        name, _, words = text.partition(" ")
+        if name in lifecycle.NAMES:
+            line.tell("release", name, words.strip())
+
+    run = lifecycle.run(Recipe.check(values, "drill", folder), folder / "run", report=Heard(stage_begins))
     verdict = run.verdict
     words = f"{verdict['difference']:+.3f} {verdict['metric']} against {verdict['baseline']} on {verdict['n']} sealed rows"
     line.require(verdict["verdict"] == "SHIP", "release", "a release that may serve", f"{verdict['verdict']}: {words}")
@@ -160,13 +166,16 @@ def label(stage: Stage) -> None:
 
 def retrain(stage: Stage) -> None:
     """A challenger from the new rows, through the same lifecycle and past the gates."""
+
+    def step_done(text: str) -> None:
+        step, done, words = text.removeprefix("retrain   ").partition(" done: ")
+        if done and text.startswith("retrain   "):
+            stage.line.tell("gate" if step == "compare" else "retrain", f"{step} done", words)
+
     with journal.single_flight(stage.registry):
         due = triggers.check(stage.registry, stage.store, champion_of(stage.registry))
         attempt = machine.start(stage.registry, due, BY)
-        done = machine.advance(stage.registry, stage.store, Report(quiet=True))
-    for step in ("rows", "tune", "choose", "evaluate", "compare", "register"):
-        if attempt_done := journal.attempts(stage.registry)[-1].document["steps"].get(step, {}).get("result"):
-            stage.line.tell("gate" if step == "compare" else "retrain", f"{step} done", attempt_done["text"])
+        done = machine.advance(stage.registry, stage.store, Heard(step_done))
     outcome = journal.attempts(stage.registry)[-1].document["outcome"]
     stage.line.require(done.state == "waiting", "gate", "a challenger that passes every gate", f"{attempt.id}: {outcome}")
 

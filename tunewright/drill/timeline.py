@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,17 @@ from typing import Any
 from tunewright.core.errors import TunewrightError
 from tunewright.core.files import append_jsonl
 from tunewright.core.progress import Report
+
+
+class Heard(Report):
+    """Silent, but hands each line that a long piece of work says to `hear`."""
+
+    def __init__(self, hear: Callable[[str], None]) -> None:
+        super().__init__(quiet=True)
+        self._hear = hear
+
+    def say(self, text: str = "") -> None:
+        self._hear(text)
 
 
 class DrillFailed(TunewrightError):

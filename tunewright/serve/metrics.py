@@ -52,7 +52,9 @@ class Metrics:
         self.http = count("http_requests_total", "HTTP requests, by path of the API and status", ("path", "status"))
         self.refused = count("requests_refused_total", "requests refused before any work, by reason", ("reason",))
         self.feedback = count("feedback_total", "what people said of answers", ("kind",))
-        self.shadow_left_out = count("shadow_left_out_total", "copies for the challenger that found its queue full or came too late", ("version",))
+        self.shadow_left_out = count(
+            "shadow_left_out_total", "copies for the challenger that found its queue full or came too late", ("version",)
+        )
         self.reloads = count("reloads_total", "changes of the registry that were followed, by result", ("result",))
         for result in ("done", "failed"):
             self.reloads.labels(result)  # there from the start: Prometheus does not see the step of a counter that begins at 1
