@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tunewright.core.sequential import difference, differences, log_martingale, more_often, share, shares
+from tunewright.core.sequential import Counts, against, difference, log_martingale, more_often, share, shares
 
 
 def test_limits_close_in_on_the_share():
@@ -44,15 +44,43 @@ def test_differences_hold_under_peeking_whatever_the_allocation():
     bad = rng.random((runs, n)) < 0.2
     of_second, of_first = np.cumsum(to_second, axis=1), np.cumsum(~to_second, axis=1)
     second, first = np.cumsum(bad & to_second, axis=1), np.cumsum(bad & ~to_second, axis=1)
-    low, high = differences(first[:, ::3], of_first[:, ::3], second[:, ::3], of_second[:, ::3], alpha)
-    assert ((low > 0) | (high < 0)).any(axis=1).mean() <= alpha + 3 * np.sqrt(alpha * (1 - alpha) / runs)
+    evidence = against(0.0, first[:, ::3], of_first[:, ::3], second[:, ::3], of_second[:, ::3])
+    assert (evidence >= np.log(1 / alpha)).any(axis=1).mean() <= alpha + 3 * np.sqrt(alpha * (1 - alpha) / runs)
+
+
+def test_a_loss_that_is_there_is_ruled_out_no_more_often_than_alpha():
+    rng, runs, n, alpha, loss = np.random.default_rng(5), 800, 600, 0.1, 0.1
+    to_second = rng.random((runs, n)) < 0.3
+    bad = rng.random((runs, n)) < np.where(to_second, 0.05 + loss, 0.05)
+    of_second, of_first = np.cumsum(to_second, axis=1), np.cumsum(~to_second, axis=1)
+    second, first = np.cumsum(bad & to_second, axis=1), np.cumsum(bad & ~to_second, axis=1)
+    evidence = against(loss, first[:, ::3], of_first[:, ::3], second[:, ::3], of_second[:, ::3])
+    assert (evidence >= np.log(1 / alpha)).any(axis=1).mean() <= alpha + 3 * np.sqrt(alpha * (1 - alpha) / runs)
+
+
+@pytest.mark.parametrize("counts", [((27, 79), (112, 161)), ((0, 298), (0, 62)), ((3, 400), (9, 40)), ((50, 50), (0, 50))])
+def test_limits_of_a_difference_are_where_its_evidence_is_enough(counts: tuple[Counts, Counts]):
+    alpha = 0.01
+    low, high = difference(*counts, alpha)
+    for limit in (low, high):
+        if abs(limit) < 1:
+            assert against(limit, *counts[0], *counts[1]) == pytest.approx(np.log(1 / alpha), abs=1e-3)
+    apart = [share(*one, alpha / 3) for one in counts]
+    assert low >= apart[1][0] - apart[0][1], "never wider than two sequences at a third of alpha"
+    assert high <= apart[1][1] - apart[0][0]
+
+
+def test_two_thirds_of_the_requests_are_enough():
+    found = [n for n in range(50, 130, 5) if difference((0.3 * n, n), (0.7 * n, n), 0.0025)[0] > 0]
+    apart = [n for n in range(50, 130, 5) if share(0.7 * n, n, 0.00125)[0] > share(0.3 * n, n, 0.00125)[1]]
+    assert found[0] < 0.7 * apart[0]
 
 
 def test_a_real_difference_is_found():
     assert difference((30, 1000), (60, 300), 0.05)[0] > 0.05
     low, high = difference((0, 500), (0, 500), 0.05)
     assert low == -high
-    assert 0 < high < 0.02
+    assert 0 < high < 0.021
 
 
 def test_discordant_pairs():

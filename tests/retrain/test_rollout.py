@@ -154,9 +154,10 @@ def peek(champion: float, challenger: float, runs: int, most: int, share: float,
     bad = rng.random((runs, most)) < np.where(to_second, challenger, champion)
     n2, n1 = np.cumsum(to_second, axis=1)[:, ::5], np.cumsum(~to_second, axis=1)[:, ::5]
     s2, s1 = np.cumsum(bad & to_second, axis=1)[:, ::5], np.cumsum(bad & ~to_second, axis=1)[:, ::5]
-    low, high = sequential.differences(s1, n1, s2, n2, alpha)
-    aborts = low > 0
-    passes = (high < SETTINGS.worse_by) & (n2 >= SETTINGS.requests) & (np.cumsum(aborts, axis=1) == 0)
+    loss, bound = s2 / np.maximum(1, n2) - s1 / np.maximum(1, n1), np.log(1 / alpha)
+    aborts = (loss > 0) & (sequential.against(0.0, s1, n1, s2, n2) >= bound)
+    ruled_out = (loss < SETTINGS.worse_by) & (sequential.against(SETTINGS.worse_by, s1, n1, s2, n2) >= bound)
+    passes = ruled_out & (n2 >= SETTINGS.requests) & (np.cumsum(aborts, axis=1) == 0)
     first_abort = np.where(aborts.any(axis=1), aborts.argmax(axis=1), most)
     first_pass = np.where(passes.any(axis=1), passes.argmax(axis=1), most)
     return float((first_abort < first_pass).mean()), float((first_pass < first_abort).mean())

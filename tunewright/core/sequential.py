@@ -10,7 +10,12 @@ sequence is not: the chance that it *ever* leaves out the truth is at most alpha
 The mixture martingale of Robbins (1970, doi:10.1214/aoms/1177696786) for Bernoulli trials: with a Beta(1/2, 1/2) mixture,
 M_n(p) = B(s + 1/2, n - s + 1/2) / (B(1/2, 1/2) p^s (1 - p)^(n - s)) is a martingale at the true p, so by Ville's inequality
 it exceeds 1/alpha with probability at most alpha; the sequence holds every p with M_n(p) < 1/alpha (see also Howard et al. 2021,
-doi:10.1214/20-AOS1991). Two arms share alpha, so any allocation of requests to them is allowed.
+doi:10.1214/20-AOS1991).
+
+Two arms: whatever decides who gets the next request, M(p) of the first arm, M(q) of the second, their product and the mean of these
+three are martingales at the true p and q. The sequence for q - p holds every d at which the mean is below 1/alpha for some p. The
+product makes two arms with middling shares need about two thirds of the requests of two sequences that must not overlap; the single ones keep
+rare outcomes, where the other arm tells nothing, about as fast as those.
 """
 
 from __future__ import annotations
@@ -23,6 +28,8 @@ from tunewright.core.optional import require
 from tunewright.core.score import Floats
 
 Counts = tuple[float, float]  # (successes, trials)
+EDGE = 1e-12  # shares are looked for this far from 0 and 1
+LOG2 = float(np.log(2))
 
 
 def _special() -> Any:
@@ -60,17 +67,46 @@ def share(successes: float, trials: float, alpha: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def differences(first: Any, of_first: Any, second: Any, of_second: Any, alpha: float) -> tuple[Floats, Floats]:
-    """Limits of (share of the second arm - share of the first), at any moment, for arrays of counts; alpha is shared between the arms."""
-    first_low, first_high = shares(first, of_first, alpha / 2)
-    second_low, second_high = shares(second, of_second, alpha / 2)
-    return second_low - first_high, second_high - first_low
+def against(apart: Any, first: Any, of_first: Any, second: Any, of_second: Any) -> Floats:
+    """Evidence against "the second arm's share is the first's plus `apart`", for arrays of one shape: the smallest logarithm, over all p,
+    of the mean martingale. At log(1 / alpha) it is refuted, at any moment."""
+    given = (np.asarray(one, dtype=np.float64) for one in (apart, first, of_first, second, of_second))
+    shift, wins, trials, own, of_own = np.broadcast_arrays(*given)
+    mixed, own_mixed = log_martingale(wins, trials, 0.5), log_martingale(own, of_own, 0.5)  # what does not hang on p, apart from log 2
+    losses, own_losses = trials - wins, of_own - own
+
+    def evidence(p: Floats) -> Floats:
+        p, q = np.clip(p, EDGE, 1 - EDGE), np.clip(p + shift, EDGE, 1 - EDGE)  # shares of 0 and 1 but for rounding
+        one = mixed - trials * LOG2 - wins * np.log(p) - losses * np.log1p(-p)
+        other = own_mixed - of_own * LOG2 - own * np.log(q) - own_losses * np.log1p(-q)
+        return np.asarray(np.logaddexp(np.logaddexp(one, other), one + other) - np.log(3))
+
+    low, high = np.maximum(0.0, -shift), np.minimum(1.0, 1.0 - shift)
+    for _ in range(36):  # convex in p, so thirds are cut off
+        third = (high - low) / 3
+        falls = evidence(low + third) > evidence(high - third)
+        low, high = np.where(falls, low + third, low), np.where(falls, high, high - third)
+    return evidence((low + high) / 2)
 
 
 def difference(first: Counts, second: Counts, alpha: float) -> tuple[float, float]:
-    """Limits of (share of `second` - share of `first`), each (successes, trials), at any moment."""
-    low, high = differences(*first, *second, alpha)
-    return float(low), float(high)
+    """Limits of (share of `second` - share of `first`), each (successes, trials), at any moment; (-1, 1) while an arm has no trials."""
+    if not first[1] or not second[1]:
+        return -1.0, 1.0
+    seen, bound = second[0] / second[1] - first[0] / first[1], np.log(1 / alpha)
+
+    def edge(out: float) -> float:
+        inside = seen
+        for _ in range(4):  # each makes the gap 32 times smaller
+            places = np.linspace(inside, out, 33)
+            held = np.flatnonzero(against(places, *first, *second) < bound)
+            last = int(held[-1]) if len(held) else 0
+            if last == 32:
+                return out
+            inside, out = float(places[last]), float(places[last + 1])
+        return out
+
+    return edge(-1.0), edge(1.0)
 
 
 def more_often(one: int, other: int) -> float:
