@@ -67,6 +67,18 @@ def test_broken_files_say_where(tmp_path: Path, text: str, message: str):
         load(tmp_path, text)
 
 
+def test_files_of_a_check_are_relative_to_the_recipe_and_names_stay_names(tmp_path: Path):
+    (tmp_path / "exam.csv").write_text("question\nwhat is it?\n")
+    recipe = load(
+        tmp_path,
+        "data: {path: x.csv}\naudit: {checks: [{name: contamination, against: [gsm8k, owner/name, exam.csv, ./gone.csv, 'parts/*.csv']}]}\n",
+    )
+    spec = recipe.audit.checks[0]
+    assert isinstance(spec, dict)
+    files = [str((tmp_path / one).resolve()) for one in ("exam.csv", "gone.csv", "parts/*.csv")]
+    assert spec["against"] == ["gsm8k", "owner/name", *files]
+
+
 def test_a_missing_recipe_names_the_command_that_writes_one(tmp_path: Path):
     with pytest.raises(RecipeError, match="tunewright init"):
         Recipe.load(tmp_path / "none.yaml")

@@ -103,12 +103,20 @@ def files_of(part: type[Part]) -> list[str]:
 
 
 def with_resolved_files(kind: str, spec: Any, folder: Path) -> Any:
-    """`spec` with the files that it names taken relative to `folder`; a spec that is wrong stays as it is."""
+    """`spec` with the files that it names taken relative to `folder`; a spec that is wrong stays as it is. In a list of files and other
+    names, only what is a file there, or is written like one, is a file."""
     name, values = _split(spec)
     if not isinstance(spec, Mapping) or part_problems(kind, spec, ()):
         return spec
-    named = {one: str((folder / values[one]).resolve()) for one in files_of(load(kind, name)) if isinstance(values.get(one), str)}
-    return {**spec, **named}
+    return {**spec, **{one: _resolved(values[one], folder) for one in files_of(load(kind, name)) if one in values}}
+
+
+def _resolved(value: Any, folder: Path) -> Any:
+    if isinstance(value, str):
+        return str((folder / value).resolve())
+    if isinstance(value, list):
+        return [_resolved(one, folder) if one.startswith(".") or set("*?[") & set(one) or (folder / one).exists() else one for one in value]
+    return value
 
 
 def build(kind: str, spec: str | Mapping[str, Any]) -> Any:

@@ -237,6 +237,9 @@ class Recipe(Settings):
         path = resolved if isinstance(recipe.data.path, list) else resolved[0]
         steps = [with_resolved_files("steps", spec, folder) for spec in recipe.prepare.steps]
         updates = {"data": recipe.data.model_copy(update={"path": path}), "prepare": recipe.prepare.model_copy(update={"steps": steps})}
+        if recipe.audit.checks != "default":
+            checks = [with_resolved_files("checks", spec, folder) for spec in recipe.audit.checks]
+            updates["audit"] = recipe.audit.model_copy(update={"checks": checks})
         return recipe.model_copy(update=updates)
 
 

@@ -25,6 +25,7 @@ from tunewright.audit.checks._shared import batches_of, excerpt, first_rows, sam
 from tunewright.core.errors import EnvironmentProblem
 from tunewright.core.optional import require
 from tunewright.core.parts import Check, Look
+from tunewright.core.plugins import FILE
 from tunewright.core.rows import content
 
 GRAM, SHORTEST = 13, 8
@@ -44,7 +45,9 @@ class Contamination(Check):
     default: ClassVar[bool] = False
     measured_by: ClassVar[tuple[str, ...]] = ("against", "near")
     against: list[str] = Field(
-        [], description="benchmarks that the rows must not hold: names (gsm8k, mmlu, ...), Hugging Face ids, or files of items"
+        [],
+        description="benchmarks that the rows must not hold: names (gsm8k, mmlu, ...), Hugging Face ids, or files of items",
+        json_schema_extra=FILE,
     )
     share: float = Field(0.5, ge=0, le=1, description="share of an item's 13-grams that must stand in one row")
     near: float = Field(0.5, gt=0, le=1, description="share of common word triples (Jaccard) from which on a row is an item")
