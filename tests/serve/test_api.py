@@ -57,8 +57,15 @@ def test_tools_go_to_the_template_unless_tool_choice_hides_them(client: TestClie
     tool = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
     chat(client, tools=[tool])
     chat(client, tools=[tool], tool_choice="none")
-    assert [one.tools for one in client.app.state.service.engine._asked] == [(tool,), ()]
-    assert chat(client, tools=[tool], tool_choice="required").status_code == 400
+    chat(client, tools=[tool], tool_choice="required")
+    assert [(one.tools, one.required) for one in client.app.state.service.engine._asked] == [
+        ((tool,), ()),
+        ((), ()),
+        ((tool,), ("weather",)),
+    ]
+    assert chat(client, tools=[], tool_choice="required").status_code == 400
+    assert chat(client, tools=[tool, tool]).status_code == 400
+    assert chat(client, tools=[tool], tool_choice="required", response_format={"type": "json_object"}).status_code == 400
 
 
 def test_a_stream_says_the_same_in_pieces(client: TestClient):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import secrets
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tunewright.serve.call import Call
-from tunewright.serve.engine import EngineError, Piece, Request, TokenScore, Usage
+from tunewright.serve.engine import CallPart, EngineError, Piece, Request, TokenScore, Usage
 from tunewright.serve.errors import ApiError
-from tunewright.serve.formats import format_ok
+from tunewright.serve.formats import calls_ok, format_ok
 from tunewright.serve.limits import Ticket
 from tunewright.serve.logs import LOG
 
@@ -27,6 +29,7 @@ class Answer:
     usage: Usage | None = None
     first_seconds: float | None = None
     pieces: int = 0
+    calls: dict[int, CallPart] = field(default_factory=dict)  # whole as far as they have come
 
     def take(self, piece: Piece, seconds: float) -> None:
         """Add the next piece, which came `seconds` after the request."""
@@ -36,6 +39,16 @@ class Answer:
         self.tokens += piece.tokens
         self.finish, self.usage = piece.finish or self.finish, piece.usage or self.usage
         self.pieces += 1
+        for part in piece.calls:
+            before = self.calls.get(part.index)
+            whole = part if before is None else replace(before, arguments=before.arguments + part.arguments)
+            self.calls[part.index] = replace(whole, id=whole.id or f"call_{secrets.token_hex(12)}")
+
+    @property
+    def told(self) -> str:
+        """For the log: the text, and calls as a model is taught to write them."""
+        calls = [f'<tool_call>{{"name": {json.dumps(one.name)}, "arguments": {one.arguments}}}</tool_call>' for one in self.calls.values()]
+        return "\n".join([self.text, *calls] if self.text else calls) if calls else self.text
 
     @property
     def mean_logprob(self) -> float | None:
@@ -170,7 +183,7 @@ def _end(call: Call, part: Part, status: int, code: str) -> None:
         status,
         shadow_of=part.shadow_of,
         prompt=part.prompt,
-        answer=answer.text if answer.pieces else None,
+        answer=answer.told if answer.pieces else None,
         prompt_tokens=usage.prompt_tokens if usage else 0,
         completion_tokens=usage.completion_tokens if usage else 0,
         cached_tokens=usage.cached_tokens if usage else 0,
@@ -178,7 +191,7 @@ def _end(call: Call, part: Part, status: int, code: str) -> None:
         first_token_seconds=answer.first_seconds,
         finish=answer.finish if status == 200 else "cancelled" if status == GONE else "error",
         mean_logprob=answer.mean_logprob,
-        format_ok=format_ok(part.request.sampling.schema, answer.text) if status == 200 else None,
+        format_ok=_format_ok(part.request, answer) if status == 200 else None,
         error=code or None,
     )
     if status == 200:
@@ -186,3 +199,10 @@ def _end(call: Call, part: Part, status: int, code: str) -> None:
         call.service.count_answer(call, answer)
     else:
         call.service.count_failure(call, status)
+
+
+def _format_ok(request: Request, answer: Answer) -> bool | None:
+    """Whether the answer keeps what was asked of its form: a call that was required, the tools' own schemas, a JSON schema."""
+    if answer.calls or request.required:
+        return calls_ok(request.tools, [(one.name or "", one.arguments) for one in answer.calls.values()])
+    return format_ok(request.sampling.schema, answer.text)

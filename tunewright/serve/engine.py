@@ -22,7 +22,7 @@ from tunewright.core.plugins import Part
 from tunewright.core.progress import Report
 from tunewright.core.score import Floats
 
-Finish = Literal["stop", "length"]
+Finish = Literal["stop", "length", "tool_calls"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class Request:
     prompt: str | tuple[int, ...] | None = None
     sampling: Sampling = field(default_factory=Sampling)
     tools: tuple[Mapping[str, Any], ...] = ()
+    required: tuple[str, ...] = ()  # names of tools one of which has to be called; () leaves it to the model
     echo: bool = False  # completions only: the prompt's own tokens come first, with their log-probabilities when `logprobs` is set
 
 
@@ -60,6 +61,16 @@ class TokenScore:
     id: int
     logprob: float | None
     top: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class CallPart:
+    """A part of the model's call of a tool. The first one of each `index` has `id` and `name`; `arguments` of all together are JSON."""
+
+    index: int
+    arguments: str
+    id: str | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +102,7 @@ class Piece:
     tokens: tuple[TokenScore, ...] = ()
     finish: Finish | None = None
     usage: Usage | None = None
+    calls: tuple[CallPart, ...] = ()
 
 
 class EngineError(Exception):

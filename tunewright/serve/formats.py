@@ -6,7 +6,7 @@ the schema altogether. Schemas come from callers: patterns run without backtrack
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -30,6 +30,12 @@ def format_ok(schema: Mapping[str, Any] | None, text: str) -> bool | None:
     except (rules.ValidationError, rules.ReferencingError, ValueError):
         return True  # no schema that could be kept; engines that read it say so themselves
     return bool(validator.is_valid(value))
+
+
+def calls_ok(tools: Sequence[Mapping[str, Any]], calls: Sequence[tuple[str, str]]) -> bool:
+    """Whether there is a call, and each (name, arguments as JSON) is one of a tool that was offered, with arguments that obey its schema."""
+    known = {one["function"]["name"]: one["function"].get("parameters") or {} for one in tools}
+    return bool(calls) and all(name in known and format_ok(known[name], arguments) is True for name, arguments in calls)
 
 
 def _nothing(url: str) -> Any:

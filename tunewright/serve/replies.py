@@ -35,10 +35,24 @@ class UsageAnswer(Reply):
     prompt_tokens_details: PromptDetails
 
 
+class FunctionCallReply(Reply):
+    name: str
+    arguments: str = Field(description="JSON")
+
+
+class ToolCallReply(Reply):
+    """The model wants a tool to be called."""
+
+    id: str
+    type: Literal["function"]
+    function: FunctionCallReply
+
+
 class ChatMessage(Reply):
     role: Literal["assistant"]
-    content: str
+    content: str | None
     refusal: None
+    tool_calls: list[ToolCallReply] = Field([], description="left out when there are none")
 
 
 class TokenOption(Reply):
@@ -60,7 +74,7 @@ class ChatChoice(Reply):
     index: int
     message: ChatMessage
     logprobs: ChatLogprobs | None
-    finish_reason: Literal["stop", "length"]
+    finish_reason: Literal["stop", "length", "tool_calls"]
 
 
 class ChatAnswer(Reply):

@@ -113,6 +113,17 @@ class Tool(Schema):
     function: Function
 
 
+class FunctionName(Schema):
+    name: str = Field(min_length=1, max_length=64)
+
+
+class ToolChoice(Schema):
+    """The tool that has to be called."""
+
+    type: Literal["function"]
+    function: FunctionName
+
+
 class JsonSchema(Schema):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
     neutral = {"strict": (True, False), "description": ANY}
@@ -225,7 +236,9 @@ class ChatBody(Generation):
     logprobs: bool | None = None
     top_logprobs: Logprobs | None = None
     tools: list[Tool] | None = Field(None, max_length=128)
-    tool_choice: Literal["auto", "none"] | None = Field(None, description="none hides the tools from the model")
+    tool_choice: Literal["auto", "none", "required"] | ToolChoice | None = Field(
+        None, description="none hides the tools from the model; required, or a tool by name, makes it call one"
+    )
     response_format: ResponseFormat | None = None
 
     @model_validator(mode="after")
@@ -236,7 +249,21 @@ class ChatBody(Generation):
             raise ValueError("max_tokens must be 1 or more")
         if None not in (self.max_tokens, self.max_completion_tokens) and self.max_tokens != self.max_completion_tokens:
             raise ValueError("max_tokens and max_completion_tokens are two names of one thing, and differ")
+        names = [one.function.name for one in self.tools or []]
+        if len(set(names)) < len(names):
+            raise ValueError("tools must have different names")
+        if self.tool_choice not in (None, "auto", "none") and not set(self.required) & set(names):
+            raise ValueError("tool_choice names a tool that is not in tools" if names else "tool_choice needs tools")
+        if self.required and self.response_format is not None and self.response_format.type != "text":
+            raise ValueError("response_format and a tool that has to be called cannot both be kept")
         return self
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Names of the tools of which one has to be called."""
+        if isinstance(self.tool_choice, ToolChoice):
+            return (self.tool_choice.function.name,)
+        return tuple(one.function.name for one in self.tools or []) if self.tool_choice == "required" else ()
 
 
 class CompletionBody(Generation):

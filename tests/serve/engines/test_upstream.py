@@ -282,16 +282,6 @@ def test_an_upstream_that_does_not_echo_cannot_score_and_says_so(naughty: tuple[
     assert run(test) == (501, "scores_unsupported", "no_labels")
 
 
-def test_tools_are_refused_rather_than_lost(naughty: tuple[Naughty, str], tmp_path: Path):
-    async def test():
-        async with upstream(naughty[1], {"good": tmp_path}) as far:
-            with pytest.raises(EngineError, match="tools") as caught:
-                await answer(far, Request("good", messages=USER, tools=({"type": "function"},)))
-            return caught.value.status
-
-    assert run(test) == 400
-
-
 @pytest.mark.parametrize("breaks", [1, 3])
 def test_a_connection_that_breaks_before_an_answer_is_tried_again(breaks: int, naughty: tuple[Naughty, str], tmp_path: Path):
     """A listener that hangs up `breaks` times, then hands over to the real server."""

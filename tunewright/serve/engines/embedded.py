@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -57,6 +58,13 @@ class Embedded(Engine):
 
     async def generate(self, request: Request) -> AsyncIterator[Piece]:
         core = self._running()
+        calls = None
+        if request.tools:
+            from tunewright.serve.embedded.calls import Calls, schema_of
+
+            calls = Calls([one["function"]["name"] for one in request.tools])
+            if request.required:
+                request = replace(request, sampling=replace(request.sampling, schema=schema_of(request.tools, request.required)))
         served = core.enter(request.model)
         row = None
         told: asyncio.Queue[Piece | Exception] = asyncio.Queue()
@@ -66,7 +74,8 @@ class Embedded(Engine):
                 piece = await told.get()
                 if isinstance(piece, Exception):
                     raise piece
-                yield piece
+                for one in (piece,) if calls is None else calls.take(piece):
+                    yield one
                 if piece.finish is not None:
                     return
         finally:

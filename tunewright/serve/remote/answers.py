@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from tunewright.serve.engine import EngineError, Finish, Piece, Request, TokenScore, Usage
+from tunewright.serve.engine import CallPart, EngineError, Finish, Piece, Request, TokenScore, Usage
 
 UNKNOWN = -1  # id of a token: OpenAI's API does not tell it
 
 
 def body_of(request: Request, model: str) -> tuple[str, dict[str, Any]]:
     """The path and the body that ask `model` of the upstream for this answer, streamed."""
-    if request.tools:
-        raise EngineError("tools: calls of tools are not passed on to an upstream.", 400, "unsupported_parameter")
     how = request.sampling
     body: dict[str, Any] = {"model": model, "stream": True, "stream_options": {"include_usage": True}}
     body |= {"temperature": how.temperature, "top_p": how.top_p}
@@ -27,6 +25,8 @@ def body_of(request: Request, model: str) -> tuple[str, dict[str, Any]]:
     if how.schema is not None:
         schema = {"type": "json_schema", "json_schema": {"name": "answer", "schema": dict(how.schema), "strict": True}}
         body["response_format"] = schema if how.schema else {"type": "json_object"}
+    if request.tools:
+        body |= {"tools": [dict(one) for one in request.tools], "tool_choice": _choice(request)}
     if request.messages is not None:
         if how.logprobs is not None:
             body |= {"logprobs": True, "top_logprobs": how.logprobs}
@@ -36,6 +36,12 @@ def body_of(request: Request, model: str) -> tuple[str, dict[str, Any]]:
     if request.echo:
         body["echo"] = True
     return "completions", body | {"prompt": request.prompt if isinstance(request.prompt, str) else list(request.prompt or ())}
+
+
+def _choice(request: Request) -> Any:
+    if len(request.required) == 1:
+        return {"type": "function", "function": {"name": request.required[0]}}
+    return "required" if request.required else "auto"
 
 
 async def pieces(events: AsyncGenerator[Any, None]) -> AsyncGenerator[Piece, None]:
@@ -50,13 +56,14 @@ async def pieces(events: AsyncGenerator[Any, None]) -> AsyncGenerator[Piece, Non
                 usage = event["usage"]
             for choice in event.get("choices") or []:
                 text, tokens = _content(choice)
-                said += len(tokens) or bool(text)
+                calls = tuple(_call(one) for one in (choice.get("delta") or {}).get("tool_calls") or ())
+                said += len(tokens) or bool(text or calls)
                 known = [one.logprob for one in tokens if one.logprob is not None]
                 logprobs, scored = logprobs + sum(known), scored + len(known)
                 if choice.get("finish_reason"):
-                    finish = "length" if choice["finish_reason"] == "length" else "stop"
-                if text or tokens:
-                    yield Piece(text, tokens)
+                    finish = choice["finish_reason"] if choice["finish_reason"] in ("length", "tool_calls") else "stop"
+                if text or tokens or calls:
+                    yield Piece(text, tokens, calls=calls)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise EngineError(f"The upstream's answer cannot be read: {type(error).__name__}.", 502, "upstream_error") from error
     yield Piece("", (), finish or "stop", _usage(usage or {}, said, logprobs / scored if scored else None))
@@ -65,6 +72,11 @@ async def pieces(events: AsyncGenerator[Any, None]) -> AsyncGenerator[Piece, Non
 def _usage(told: dict[str, Any], said: int, mean: float | None) -> Usage:
     cached = (told.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
     return Usage(int(told.get("prompt_tokens") or 0), int(told.get("completion_tokens") or said), int(cached), mean)
+
+
+def _call(told: dict[str, Any]) -> CallPart:
+    function = told.get("function") or {}
+    return CallPart(int(told.get("index") or 0), str(function.get("arguments") or ""), told.get("id"), function.get("name"))
 
 
 def _content(choice: dict[str, Any]) -> tuple[str, tuple[TokenScore, ...]]:

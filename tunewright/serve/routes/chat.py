@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter
@@ -15,7 +16,7 @@ from tunewright.serve.answers import Answer, Part, answer_all, parts_of
 from tunewright.serve.body import read
 from tunewright.serve.call import Call
 from tunewright.serve.connection import while_connected
-from tunewright.serve.engine import Piece, Sampling, TokenScore
+from tunewright.serve.engine import CallPart, Piece, Sampling, TokenScore
 from tunewright.serve.errors import bad_request
 from tunewright.serve.replies import ChatAnswer
 from tunewright.serve.routes.shared import Json, described, opened, usage_of
@@ -64,6 +65,7 @@ def _request(call: Call, body: ChatBody, index: int) -> engine.Request:
         model=call.release.name,
         messages=tuple(one.plain() for one in body.messages),
         tools=tuple(one.model_dump(exclude_none=True) for one in tools),
+        required=body.required,
         sampling=Sampling(
             max_tokens=most,
             temperature=1.0 if body.temperature is None else body.temperature,
@@ -87,7 +89,7 @@ def _document(call: Call, body: ChatBody, answers: Sequence[Answer]) -> Mapping[
     choices = [
         {
             "index": index,
-            "message": {"role": "assistant", "content": answer.text, "refusal": None},
+            "message": _message(answer),
             "logprobs": _logprobs(answer.tokens) if body.logprobs else None,
             "finish_reason": answer.finish,
         }
@@ -95,6 +97,24 @@ def _document(call: Call, body: ChatBody, answers: Sequence[Answer]) -> Mapping[
     ]
     head = {"id": call.id, "object": "chat.completion", "created": call.created, "model": body.model}
     return {**head, "choices": choices, "usage": _usage(answers), "system_fingerprint": call.release.release}
+
+
+def _message(answer: Answer) -> dict[str, Any]:
+    if not answer.calls:
+        return {"role": "assistant", "content": answer.text, "refusal": None}
+    calls = [_call(one) for one in answer.calls.values()]
+    return {"role": "assistant", "content": answer.text or None, "refusal": None, "tool_calls": calls}
+
+
+def _call(one: CallPart) -> dict[str, Any]:
+    return {"id": one.id, "type": "function", "function": {"name": one.name, "arguments": one.arguments}}
+
+
+def _call_chunk(one: CallPart, part: Part) -> dict[str, Any]:
+    """The first chunk of a call has its id and name, the next ones have more of its arguments."""
+    if one.name is None:
+        return {"index": one.index, "function": {"arguments": one.arguments}}
+    return {"index": one.index, **_call(replace(one, id=part.answer.calls[one.index].id))}
 
 
 def _usage(answers: Sequence[Answer]) -> Mapping[str, Any]:
@@ -130,6 +150,8 @@ class _Chunks:
             yield self._chunk(part.index, {"role": "assistant", "content": ""})
         if piece.text or (self.body.logprobs and piece.tokens):
             yield self._chunk(part.index, {"content": piece.text}, _logprobs(piece.tokens) if self.body.logprobs else None)
+        if piece.calls:
+            yield self._chunk(part.index, {"tool_calls": [_call_chunk(one, part) for one in piece.calls]})
         if piece.finish is not None:
             yield self._chunk(part.index, {}, finish=piece.finish)
 
