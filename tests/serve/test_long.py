@@ -26,7 +26,7 @@ def test_generated_requests_meet_no_fault_of_the_server(tmp_path: Path):
 def test_a_soak_keeps_memory_and_every_request(tmp_path: Path):
     soak = runpy.run_path(str(ROOT / "benchmarks/soak.py"))["soak"]
     told: list[dict[str, object]] = []
-    result = soak(tmp_path, 30, 4, 0.02, "words", told.append, every=10.0)
+    result = soak(tmp_path, 18, 4, 0.02, "words", told.append, every=6.0)
     assert result["unexpected"] == []
     assert result["stored"] == result["expected_stored"]
     assert result["exit_code"] == 0
