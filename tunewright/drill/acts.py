@@ -182,7 +182,7 @@ def retrain(stage: Stage) -> None:
 
 def roll_out(stage: Stage) -> None:
     """Live requests, answered unseen first, then for a growing share of the customers; labels come with them."""
-    answers = _climb(stage, "promoted", labels=True)
+    answers = _climb(stage, "promoted")
     state = stage.registry.state()
     after = [one for one in answers if one.version == f"{MODEL}@{state.champion}"]
     stage.line.require(state.champion == 2, "promote", "version 2 is the champion", f"champion {state.champion}")
@@ -198,7 +198,7 @@ def roll_out(stage: Stage) -> None:
 def damaged_release(stage: Stage) -> None:
     """Scrambled weights, forced past the verdict: at the endpoint they are not what was tested, so no customer meets them."""
     champion, version = _bad(stage, "damaged", seed=0)
-    answers = _climb(stage, "refused", labels=True)
+    answers = _climb(stage, "refused")
     hit = [one for one in answers if one.version != f"{MODEL}@{champion}"]
     stage.line.require(not hit, "damaged", "no customer meets it", _by(hit))
     outcome = journal.attempts(stage.registry)[-1].document["outcome"]
@@ -210,7 +210,7 @@ def damaged_release(stage: Stage) -> None:
 def bad_release(stage: Stage) -> None:
     """The same where nobody asks the endpoint: the canary must catch it by the customers' labels, and give the customers back."""
     champion, version = _bad(stage, "bad", seed=1)
-    answers = _climb(stage, "aborted", labels=True, endpoint=False)
+    answers = _climb(stage, "aborted", endpoint=False)
     hit = [one for one in answers if one.version == f"{MODEL}@{version}"]
     outcome = journal.attempts(stage.registry)[-1].document["outcome"]
     state = stage.registry.state()
@@ -242,7 +242,7 @@ def _bad(stage: Stage, step: str, seed: int) -> tuple[int, int]:
     return champion, version
 
 
-def _climb(stage: Stage, until: str, labels: bool, endpoint: bool = True) -> list[Answer]:
+def _climb(stage: Stage, until: str, endpoint: bool = True) -> list[Answer]:
     """Live traffic and looks in turn until the attempt ends as it should; what was answered on the way. In the shadow no labels come yet."""
     answers: list[Answer] = []
     seen, asked = "", False
@@ -267,7 +267,7 @@ def _climb(stage: Stage, until: str, labels: bool, endpoint: bool = True) -> lis
         stage.line.require(loaded, "serve", "the server loads the challenger", where)
         wave = stage.ask("drifted", stage.plan.wave)
         answers += wave
-        if labels and "shadow" not in where:
+        if "shadow" not in where:
             stage.shop.say(wave)
             time.sleep(SETTLE_SECONDS)
     stage.line.require(False, "canary", f"the rollout is {until}", f"still waiting after {TURNS} looks: {done.waiting}")
