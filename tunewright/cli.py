@@ -13,6 +13,7 @@ import sys
 from importlib import import_module
 
 from tunewright import __version__
+from tunewright.core import interrupt
 from tunewright.core.errors import DiskFull, TunewrightError
 
 COMMANDS = (
@@ -55,7 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
         parser().print_help()
         return 2
     try:
-        return int(given.do(given))
+        with interrupt.heard():
+            return int(given.do(given))
     except TunewrightError as error:
         return _fail(given, str(error), error.exit_code)
     except KeyboardInterrupt:

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewright import __version__, sources
+from tunewright.core import interrupt
 from tunewright.core.errors import RunError
 from tunewright.core.executor import LocalExecutor, executor_for
 from tunewright.core.files import fingerprint, read_json, sha256_file, write_json, write_text
@@ -113,6 +114,7 @@ def write_report(run: Run) -> Path:
 
 def run_stage(stage: Stage, context: Context, again: bool = False) -> dict[str, Any]:
     """Run one stage unless it is done for these inputs; return its completion marker."""
+    interrupt.check()
     run, report = context.run, context.report
     if stage.name not in DATA_STAGES:  # models are trained and judged on this machine
         context = replace(context, executor=LocalExecutor(report))

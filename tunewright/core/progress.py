@@ -12,9 +12,11 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from tunewright.core import interrupt
+
 
 class Task(Protocol):
-    """One piece of work with a known or unknown number of steps."""
+    """One piece of work with a known or unknown number of steps. Each step is a place where an interrupt is heard at the latest."""
 
     def advance(self, n: float = 1, info: str = "", total: float | None = None) -> None:
         """n more steps are done; `info` replaces the text at the end of the bar, `total` the number of steps."""
@@ -78,7 +80,7 @@ def _columns(console: Console) -> Progress:
 
 class _Silent:
     def advance(self, n: float = 1, info: str = "", total: float | None = None) -> None:
-        return
+        interrupt.check()
 
 
 class _Bar:
@@ -86,6 +88,7 @@ class _Bar:
         self.bars, self.key = bars, key
 
     def advance(self, n: float = 1, info: str = "", total: float | None = None) -> None:
+        interrupt.check()
         self.bars.update(self.key, advance=n, info=info, total=total)
 
 
@@ -100,6 +103,7 @@ class _Lines:
         self.last = self.start
 
     def advance(self, n: float = 1, info: str = "", total: float | None = None) -> None:
+        interrupt.check()
         self.done += n
         self.total = self.total if total is None else total
         now = time.monotonic()
