@@ -33,11 +33,7 @@ def _stream(store: TrafficStore, state: MonitorResult) -> dict[str, Any]:
     for alert in told["alerts"]:
         alert["detail"] = alert["detail"] | {"moved": [part | {"change": moved_by(part)} for part in alert["detail"].get("moved", [])]}
     told["closed"] = [asdict(one) for one in closed]
-    return told | {
-        "moments": windows["stop"].to_list(),
-        "sizes": windows["requests"].to_list(),
-        "requests": store.count(versions=state.version, sides=state.side),
-    }
+    return told | {"moments": windows["stop"].to_list(), "requests": store.count(versions=state.version, sides=state.side)}
 
 
 def _signals(said: list[dict[str, Any]]) -> list[dict[str, Any]]:
