@@ -76,5 +76,7 @@ def test_a_wrong_address_or_key_is_told(
     attempt.finish("shadow", {"text": "left out by the test"})
     command = ["retrain", "shop", "--registry", str(mocked.directory.parent), "--traffic", f"sqlite:///{tmp_path / 'traffic.db'}"]
     assert main([*command, "--step", *given]) == 2
-    assert message in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert message in told
+    assert "secret" not in told
     assert journal.attempts(mocked)[0].running

@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from tunewright.core.urls import masked
+
 Place = tuple[str | int, ...]
 
 
@@ -44,7 +46,8 @@ def problems_of(error: ValidationError, root: type[BaseModel], prefix: Place = (
             message = "is required and missing."
         else:
             rule = one["msg"].removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
-            message = f"{rule}, but got {one['input']!r}."
+            shown = masked(one["input"]) if isinstance(one["input"], str) else one["input"]
+            message = f"{rule}, but got {shown!r}."
         found.append((place, message))
     return found
 
