@@ -58,7 +58,7 @@ def test_errors_abort_and_the_champion_alone_answers(mocked: Registry, store: Tr
     state = mocked.state()
     assert (state.champion, state.challenger, state.rollout) == (1, None, None)
     assert state.versions[2].gates[-1]["passed"] is False
-    assert "surely worse: errors 40/40 against 0/40" in state.versions[2].gates[-1]["text"]
+    assert "surely worse: errors (40 of 40 failed, the champion 0 of 40; loss" in state.versions[2].gates[-1]["text"]
     assert "surely worse" in mocked.history()[-1]["reason"]
 
 
@@ -85,7 +85,7 @@ def test_other_signals_abort_a_canary(mocked: Registry, store: TrafficStore, sig
     store.add_feedback(words)
     done = step(mocked, store)
     assert done.state == "aborted"
-    assert f"surely worse: {signal} 40/40 against 0/40" in done.attempt.document["outcome"]  # type: ignore[union-attr]
+    assert f"surely worse: {signal} (40 of 40 {rollout.BAD[signal]}, the champion 0 of 40; loss" in done.attempt.document["outcome"]  # type: ignore[union-attr]
 
 
 def test_labels_make_pairs_in_the_shadow(mocked: Registry, store: TrafficStore):
@@ -112,6 +112,23 @@ def test_a_champion_that_turns_out_worse_is_rolled_back(mocked: Registry, store:
     assert step(mocked, store).state == "rolled_back"
     assert mocked.state().champion == 1
     assert "surely worse: errors" in mocked.history()[-1]["reason"]
+
+
+def test_labels_that_come_after_the_promotion_roll_it_back(mocked: Registry, store: TrafficStore):
+    begin(mocked)
+    for turn in range(10):
+        if "watch" in step(mocked, store).waiting:
+            break
+        story.serve(mocked, store, seed=turn)
+    assert mocked.state().champion == 2
+    answers = store.exchanges(sides=["champion", "challenger"]).select("id", "version", "label", "time")
+    assert set(answers["version"]) == {"shop@1", "shop@2"}
+    truth = {"shop@1": {"yes": "yes", "no": "no"}, "shop@2": {"yes": "no", "no": "yes"}}
+    store.add_feedback([Feedback(one, "label", truth[version][said], when) for one, version, said, when in answers.iter_rows()])
+    done = step(mocked, store)
+    assert (done.state, mocked.state().champion) == ("rolled_back", 1)
+    assert "surely worse: accuracy (" in mocked.history()[-1]["reason"]
+    assert mocked.state().versions[2].gates[-1]["passed"] is False
 
 
 def test_what_people_change_by_hand_ends_the_attempt(mocked: Registry, store: TrafficStore):
@@ -186,7 +203,7 @@ def test_the_simulation_decides_as_the_machine_does():
     assert rollout.judge({"errors": ((0, 400), (60, 150))}, 150, SETTINGS).action == "abort"
     unclear = rollout.judge({"errors": ((40, 400), (20, 150))}, 150, SETTINGS)
     assert unclear.action == "wait"
-    assert "is not ruled out yet: errors 20/150 against 40/400" in unclear.text
+    assert "is not ruled out yet: errors (20 of 150 failed, the champion 40 of 400; loss" in unclear.text
     assert rollout.judge({"errors": ((200, 4000), (240, 2000))}, 2000, SETTINGS).action == "abort"
     late = rollout.judge({"errors": ((400, 4000), (190, 1000)), "accuracy": ((5, 10), (4, 10))}, 2000, SETTINGS)
     assert late.action == "abort"

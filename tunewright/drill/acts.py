@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -72,7 +73,7 @@ def play(plan: Plan, folder: Path, report: Report) -> Timeline:
         with TrafficStore.open(champion_of(registry).recipe.serve.traffic, folder) as store:
             shop = Shop(url, MODEL, plan.customers, plan.at_once)
             stage = Stage(plan, folder, registry, store, shop, line)
-            for act in (calm, drift, label, retrain, roll_out, damaged_release, bad_release):
+            for act in (calm, drift, label, retrain, roll_out, damaged_release, bad_release, late_labels):
                 act(stage)
             shop.close()
         line.require(shop.failed == 0, "requests", "every request answered", f"{shop.failed} of {shop.served + shop.failed} failed")
@@ -219,15 +220,47 @@ def bad_release(stage: Stage) -> None:
     stage.line.tell(
         "catch", f"the canary aborts: {outcome}", f"{len(hit)} answers came from the bad version, {right(hit):.1%} of them right"
     )
+    _given_back(stage, champion)
+
+
+def late_labels(stage: Stage) -> None:
+    """One more, and this time nobody says what was right until it is the champion: the watch must roll it back, under load."""
+    champion, version = _bad(stage, "late", seed=2)
+    answers = _climb(stage, "promoted", endpoint=False, labels=False, turned=version)
+    answers += stage.ask("drifted", stage.plan.wave // 2)
+    hit = [one for one in answers if one.version == f"{MODEL}@{version}"]
+    words = f"its canary saw no failure and no label; {len(hit)} answers came from it"
+    stage.line.require(stage.registry.state().champion == version, "late", f"{MODEL}@{version} is promoted", words)
+    stage.line.tell("late", f"{MODEL}@{version} is the champion", words)
+    stage.shop.say(answers)
+    time.sleep(SETTLE_SECONDS)
+    with ThreadPoolExecutor(1) as pool:
+        wave = pool.submit(stage.ask, "drifted", stage.plan.wave // 2)
+        with journal.single_flight(stage.registry):
+            done = machine.advance(stage.registry, stage.store, Report(quiet=True))
+        meanwhile = wave.result()
+    outcome = journal.attempts(stage.registry)[-1].document["outcome"]
+    rolled = done.state == "rolled_back" and stage.registry.state().champion == champion
+    stage.line.require(rolled, "rollback", "the watch rolls it back", f"{done.state}: {outcome}")
+    stage.line.tell(
+        "catch",
+        f"labels arrive, and the watch rolls back: {outcome}",
+        f"{right(hit):.1%} of its answers were right; {len(meanwhile)} requests were under way, answered by {_by(meanwhile)}",
+    )
+    _given_back(stage, champion)
+
+
+def _given_back(stage: Stage, champion: int) -> None:
     start = time.monotonic()
     time.sleep(SETTLE_SECONDS)
     after = stage.ask("drifted", stage.plan.wave // 2)
     stage.line.require({one.version for one in after} == {f"{MODEL}@{champion}"}, "rollback", "the champion answers all again", _by(after))
-    reason = stage.registry.history()[-1]["reason"]
+    last = stage.registry.history()[-1]
     stage.line.tell(
         "rollback",
         f"{MODEL}@{champion} answers everybody again",
-        f"{len(after)} of {len(after)} requests within {time.monotonic() - start:.0f} s, {right(after):.1%} right; history says: {reason[:120]}",
+        f"{len(after)} of {len(after)} requests within {time.monotonic() - start:.0f} s, {right(after):.1%} right; history says: "
+        f"{last['action']}: {last['reason'][:120]}",
     )
 
 
@@ -242,8 +275,11 @@ def _bad(stage: Stage, step: str, seed: int) -> tuple[int, int]:
     return champion, version
 
 
-def _climb(stage: Stage, until: str, endpoint: bool = True) -> list[Answer]:
-    """Live traffic and looks in turn until the attempt ends as it should; what was answered on the way. In the shadow no labels come yet."""
+def _climb(stage: Stage, until: str, endpoint: bool = True, labels: bool = True, turned: int | None = None) -> list[Answer]:
+    """Live traffic and looks in turn until the attempt ends as it should, or `turned` is the champion; what was answered on the way.
+
+    In the shadow the waves are small, since each request is answered twice, and no labels come yet; without `labels`, never.
+    """
     answers: list[Answer] = []
     seen, asked = "", False
     for _ in range(TURNS):
@@ -262,12 +298,15 @@ def _climb(stage: Stage, until: str, endpoint: bool = True) -> list[Answer]:
             stage.line.require(done.state == until, "canary", f"the rollout is {until}", str(done.attempt.document["outcome"]))
             return answers
         time.sleep(SETTLE_SECONDS)  # the server has seen the registry
+        if turned is not None and stage.registry.state().champion == turned:
+            return answers
         rollout = stage.registry.state().rollout
         loaded = rollout is None or stage.shop.wait_for(f"{MODEL}@{rollout.challenger}")
         stage.line.require(loaded, "serve", "the server loads the challenger", where)
-        wave = stage.ask("drifted", stage.plan.wave)
+        shadow = "shadow" in where
+        wave = stage.ask("drifted", stage.plan.wave // 4 if shadow else stage.plan.wave)
         answers += wave
-        if "shadow" not in where:
+        if labels and not shadow:
             stage.shop.say(wave)
             time.sleep(SETTLE_SECONDS)
     stage.line.require(False, "canary", f"the rollout is {until}", f"still waiting after {TURNS} looks: {done.waiting}")

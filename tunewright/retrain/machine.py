@@ -308,10 +308,9 @@ def _canary(work: Work) -> Outcome:
         share = settings.shares[len(stages)]
         if stop := _ensure(work, "canary", share):
             return stop
-        earlier = _champion_before(stages)
         since = _since(work, "canary", str(len(stages)))
         names = work.name(work.champion.version), work.name(work.challenger)
-        counts, requests = rollout.counts_of(work.store, *names, since, earlier if share == 1 else None)
+        counts, requests = rollout.counts_of(work.store, *names, since, _since(work, "canary", "0") if share == 1 else None)
         look = rollout.judge(counts, requests, settings)
         stage = {"share": share, "since": since.isoformat(), "look": look.document(), "counts": counts, "at": datetime.now(UTC).isoformat()}
         work.attempt.note("canary", now=stage)
@@ -345,14 +344,6 @@ def _ensure(work: Work, mode: Any, share: float) -> End | None:
         assert now is not None
         work.attempt.note(step, **{f"since_{key}": now.since})
     return None
-
-
-def _champion_before(stages: list[dict[str, Any]]) -> dict[str, tuple[int, int]] | None:
-    """What the champion did in the shares before, where it still answered; None when it never did."""
-    shared = [one["counts"] for one in stages if one["share"] < 1]
-    if not shared:
-        return None
-    return {name: (sum(one[name][0][0] for one in shared), sum(one[name][0][1] for one in shared)) for name in rollout.SIGNALS}
 
 
 def _stopped(work: Work, step: str) -> str:
@@ -389,10 +380,9 @@ def _watch(work: Work) -> Outcome:
     settings = work.champion.settings.canary
     if work.registry.state().champion != work.challenger:
         return End("rolled_back", _stopped(work, "watch") or "somebody rolled it back")
-    earlier = _champion_before(work.attempt.result("canary")["stages"])
     since = datetime.fromisoformat(work.attempt.result("promote")["at"])
     names = work.name(work.champion.version), work.name(work.challenger)
-    counts, requests = rollout.counts_of(work.store, *names, since, earlier)
+    counts, requests = rollout.counts_of(work.store, *names, since, _since(work, "canary", "0"), late=True)
     look = rollout.judge(counts, requests, settings, required=False)
     work.attempt.note("watch", look=look.document())
     if look.action == "abort":

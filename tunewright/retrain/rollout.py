@@ -14,6 +14,10 @@ the sealed tests have judged accuracy before, so for these two it is enough that
 waits for more. What is still unclear with `PATIENCE` times as many requests aborts too. Alpha is shared among steps and signals, so that a whole rollout of a challenger that is no worse is stopped
 with a chance of at most 1 - `canary.confidence`, however often one looks. The sides are compared within a step only: an outage
 hits both. A caller who sends the same prompt again counts once.
+
+Where the champion has no requests any more (100% of the callers, and the watch after promotion), its answers since the canary began
+stand in, with what was said of them to this day. The watch counts thumbs and labels of both sides since then as well: they come
+late, and a canary may be over before the first of them.
 """
 
 from __future__ import annotations
@@ -31,6 +35,7 @@ from tunewright.traffic.store import TrafficStore
 
 SIGNALS = ("errors", "format", "thumbs", "accuracy")
 REQUIRED = ("errors", "format")  # where a loss must be ruled out before the next step
+BAD = {"errors": "failed", "format": "out of form", "thumbs": "down", "accuracy": "wrong"}
 PATIENCE = 20
 Say = Literal["worse", "ruled_out", "open", "silent"]
 
@@ -54,7 +59,7 @@ class Signal:
 
     def words(self) -> str:
         (bad, of), (own, n) = self.champion, self.challenger
-        return f"{self.name} {own}/{n} against {bad}/{of} (loss {self.low:+.3f} to {self.high:+.3f})"
+        return f"{self.name} ({own} of {n} {BAD[self.name]}, the champion {bad} of {of}; loss {self.low:+.3f} to {self.high:+.3f})"
 
 
 @dataclass(frozen=True)
@@ -106,15 +111,19 @@ def _signal(name: str, champion: tuple[int, int], challenger: tuple[int, int], a
 
 
 def counts_of(
-    store: TrafficStore, champion: str, challenger: str, since: datetime, earlier: Mapping[str, tuple[int, int]] | None = None
+    store: TrafficStore, champion: str, challenger: str, since: datetime, begun: datetime | None = None, late: bool = False
 ) -> tuple[dict[str, tuple[tuple[int, int], tuple[int, int]]], int]:
-    """Counts since the step began, and the challenger's requests. `earlier` stands in for a champion that has no requests any more."""
-    sides = {name: _outcomes(store, name, since) for name in (champion, challenger)}
-    counts = {}
-    for name in SIGNALS:
-        first, second = sides[champion][name], sides[challenger][name]
-        counts[name] = (first if first[1] or earlier is None else earlier[name], second)
-    return counts, sides[challenger]["requests"][1]
+    """Counts since the step began, and the challenger's requests. A champion without requests is judged by those since the canary has
+    `begun`; with `late`, thumbs and labels count since then on both sides."""
+    own, second = (_outcomes(store, name, since) for name in (champion, challenger))
+    counts = {name: (own[name], second[name]) for name in SIGNALS}
+    if begun is not None:
+        before, whole = (_outcomes(store, name, begun) for name in (champion, challenger))
+        counts = {
+            name: (before[name], whole[name]) if late and name not in REQUIRED else (first if first[1] else before[name], other)
+            for name, (first, other) in counts.items()
+        }
+    return counts, second["requests"][1]
 
 
 def _outcomes(store: TrafficStore, version: str, since: datetime) -> dict[str, tuple[int, int]]:
