@@ -30,7 +30,7 @@ class Plan:
     calm: int = 400
     drift: int = 720
     labels: int = 700
-    wave: int = 120  # of a canary, between two looks
+    wave: int = 140  # of a canary, between two looks
     customers: int = 400
     at_once: int = 8  # requests under way
 
@@ -66,6 +66,6 @@ RECIPE: dict[str, Any] = {
         "min_new_rows": 300,
         "rolling_test": 0.4,
         "replay": 0.5,
-        "canary": {"shadow_requests": 40, "shares": [0.3, 0.6, 1.0], "requests": 40, "worse_by": 0.15},
+        "canary": {"shadow_requests": 40, "shares": [0.5, 1.0], "requests": 40, "worse_by": 0.15},
     },
 }
