@@ -34,7 +34,8 @@ from tunewright.traffic.store import TrafficStore
 MODEL, BY = "reviews", "drill"
 PROBES = 32  # validation rows that a challenger answers at the endpoint before it gets customers
 TURNS = 40  # looks at a rollout before the drill gives up
-SETTLE_SECONDS = 1.1  # from an answer to its row in the store and to the monitor's windows, and from registry.json to the server
+STORED_SECONDS = 0.3  # from an answer to its row in the store, which takes a third of that
+SETTLE_SECONDS = 1.1  # from a row to the monitor's windows, and from registry.json to the server
 
 
 @dataclass
@@ -59,8 +60,14 @@ class Stage:
         self.sent[kind] += len(rows)
         self.line.require(len(rows) == count, "traffic", f"{count} more {kind} rows", f"the plan has {len(rows)} left")
         found = self.shop.ask(rows)
-        time.sleep(SETTLE_SECONDS)
+        time.sleep(STORED_SECONDS)
         return found
+
+    def say(self, answers: list[Answer]) -> int:
+        """Labels for these answers; how many were taken."""
+        taken = self.shop.say(answers)
+        time.sleep(STORED_SECONDS)
+        return taken
 
 
 def play(plan: Plan, folder: Path, report: Report) -> Timeline:
@@ -151,8 +158,7 @@ def label(stage: Stage) -> None:
     since = stage.store.exchanges(ids=[one.id for one in answers])["time"].min()
     drawn = set(stage.store.draw(stage.plan.labels, "uniform", BY, Filter(since=since), seed=11)["id"])  # type: ignore[arg-type]
     chosen = [one for one in answers if one.id in drawn]
-    taken = stage.shop.say(chosen)
-    time.sleep(SETTLE_SECONDS)
+    taken = stage.say(chosen)
     approved, left = stage.store.approve([one.id for one in chosen], "reviewer")
     stage.line.require(
         approved == taken == len(chosen), "label", "labels taken and approved", f"{taken} taken, {approved} approved, {left}"
@@ -232,8 +238,7 @@ def late_labels(stage: Stage) -> None:
     words = f"its canary saw no failure and no label; {len(hit)} answers came from it"
     stage.line.require(stage.registry.state().champion == version, "late", f"{MODEL}@{version} is promoted", words)
     stage.line.tell("late", f"{MODEL}@{version} is the champion", words)
-    stage.shop.say(answers)
-    time.sleep(SETTLE_SECONDS)
+    stage.say(answers)
     with ThreadPoolExecutor(1) as pool:
         wave = pool.submit(stage.ask, "drifted", stage.plan.wave // 2)
         with journal.single_flight(stage.registry):
@@ -290,14 +295,15 @@ def _climb(stage: Stage, until: str, endpoint: bool = True, labels: bool = True,
             asked = True
             stage.line.tell("parity", "the challenger at the endpoint is held against its release", parity["text"])
         where = _rollout(stage.registry)
-        if where != seen and done.state == "waiting":
-            seen = where
+        moved, seen = where != seen, where
+        if moved and done.state == "waiting":
             stage.line.tell(where.split(":")[0] if ":" in where else "promote", where, done.waiting)
         if done.state != "waiting":
             assert done.attempt is not None
             stage.line.require(done.state == until, "canary", f"the rollout is {until}", str(done.attempt.document["outcome"]))
             return answers
-        time.sleep(SETTLE_SECONDS)  # the server has seen the registry
+        if moved:
+            time.sleep(SETTLE_SECONDS)  # the server has seen the registry
         if turned is not None and stage.registry.state().champion == turned:
             return answers
         rollout = stage.registry.state().rollout
@@ -307,8 +313,7 @@ def _climb(stage: Stage, until: str, endpoint: bool = True, labels: bool = True,
         wave = stage.ask("drifted", stage.plan.wave // 4 if shadow else stage.plan.wave)
         answers += wave
         if labels and not shadow:
-            stage.shop.say(wave)
-            time.sleep(SETTLE_SECONDS)
+            stage.say(wave)
     stage.line.require(False, "canary", f"the rollout is {until}", f"still waiting after {TURNS} looks: {done.waiting}")
     return answers
 
@@ -325,6 +330,7 @@ def _rollout(registry: Registry) -> str:
 
 def _watch(stage: Stage) -> Any:
     """One round of the monitor, and what it knows then of the champion."""
+    time.sleep(SETTLE_SECONDS)
     Watch(Target(MODEL, stage.registry), stage.store).round()
     return status(stage.store, MODEL, f"{MODEL}@{stage.registry.state().champion}")
 

@@ -66,6 +66,6 @@ RECIPE: dict[str, Any] = {
         "min_new_rows": 300,
         "rolling_test": 0.4,
         "replay": 0.5,
-        "canary": {"shadow_requests": 40, "shares": [0.5, 1.0], "requests": 40, "worse_by": 0.15},
+        "canary": {"shadow_requests": 30, "shares": [0.5, 1.0], "requests": 40, "worse_by": 0.15},
     },
 }
