@@ -27,7 +27,7 @@ def until(condition, seconds: float = 15.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
+        time.sleep(0.005)
 
 
 def test_kill_minus_nine_loses_nothing_that_is_older_than_100_ms(url: str, tmp_path: Path):
