@@ -113,17 +113,12 @@ def _signal(name: str, champion: tuple[int, int], challenger: tuple[int, int], a
 def counts_of(
     store: TrafficStore, champion: str, challenger: str, since: datetime, begun: datetime | None = None, late: bool = False
 ) -> tuple[dict[str, tuple[tuple[int, int], tuple[int, int]]], int]:
-    """Counts since the step began, and the challenger's requests. A champion without requests is judged by those since the canary has
-    `begun`; with `late`, thumbs and labels count since then on both sides."""
-    own, second = (_outcomes(store, name, since) for name in (champion, challenger))
-    counts = {name: (own[name], second[name]) for name in SIGNALS}
-    if begun is not None:
-        before, whole = (_outcomes(store, name, begun) for name in (champion, challenger))
-        counts = {
-            name: (before[name], whole[name]) if late and name not in REQUIRED else (first if first[1] else before[name], other)
-            for name, (first, other) in counts.items()
-        }
-    return counts, second["requests"][1]
+    """Counts since the step began, and the challenger's requests. With `begun` the champion is judged by its answers since then, with
+    `late` thumbs and labels of the challenger count since then too."""
+    first = _outcomes(store, champion, begun or since)
+    second = _outcomes(store, challenger, since)
+    whole = _outcomes(store, challenger, begun) if late and begun else second
+    return {name: (first[name], (second if name in REQUIRED else whole)[name]) for name in SIGNALS}, second["requests"][1]
 
 
 def _outcomes(store: TrafficStore, version: str, since: datetime) -> dict[str, tuple[int, int]]:
