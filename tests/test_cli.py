@@ -106,3 +106,21 @@ def test_list_shows_parts_with_their_settings_as_json(capsys: pytest.CaptureFixt
 def test_no_command_prints_help_and_exits_2(capsys: pytest.CaptureFixture[str]):
     assert main([]) == 2
     assert "audit" in capsys.readouterr().out
+
+
+def test_a_file_where_a_folder_belongs_is_told_without_a_traceback(rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    recipe = tmp_path / "recipe.yaml"
+    assert main(["init", str(rows), "-o", str(recipe)]) == 0
+    before = rows.read_bytes()
+    assert main(["run", str(recipe), "--run", str(rows)]) == 2
+    assert f"{rows}: File exists. Choose another path" in capsys.readouterr().err
+    assert main(["drill", "--folder", str(rows)]) == 2
+    assert f"--folder {rows}: must be new or an empty folder" in capsys.readouterr().err
+    assert rows.read_bytes() == before
+
+
+@pytest.mark.parametrize("minutes", ["0", "-1", "nan"])
+def test_a_drill_without_time_is_refused_before_it_begins(minutes: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["drill", "--folder", str(tmp_path / "new"), "--minutes", minutes]) == 2
+    assert "--minutes must be above 0" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()

@@ -7,6 +7,7 @@ document and nothing else; progress and messages always go to stderr. Each comma
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import sys
@@ -47,6 +48,8 @@ COMMANDS = (
     "keys",
 )
 
+WRONG_PATH = (errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP)
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return its exit code."""
@@ -63,8 +66,10 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail(given, "Interrupted. What was finished is kept: run the same command again to go on.", 130)
     except OSError as error:
-        if error.errno == 28:
+        if error.errno == errno.ENOSPC:
             return _fail(given, str(DiskFull(f"{error.filename or 'disk'}: no space left. Free some and run the same command again.")), 2)
+        if error.errno in WRONG_PATH and error.filename:
+            return _fail(given, f"{error.filename}: {error.strerror}. Choose another path, or change what is there and who may use it.", 2)
         raise
 
 

@@ -176,7 +176,7 @@ def test_mistakes_are_told_before_ray_starts(tmp_path: Path):
         application({"target": "reviews", "replicas": 0})
     with pytest.raises(RunError, match="tunewright keys create NAME --registry"):
         application({"target": "reviews", "registry": str(tmp_path)})
-    with pytest.raises(RunError, match="nor a model in the registry"):
+    with pytest.raises(RunError, match="nor a model of the registry"):
         application({"target": "revews", "registry": str(tmp_path), "keys": False})
 
 

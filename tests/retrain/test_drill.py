@@ -107,7 +107,7 @@ def test_missing_rows_and_a_used_folder_are_refused(tmp_path: Path, capsys: pyte
         plan.real(tmp_path)
     (tmp_path / "used").write_text("x")
     assert main(["drill", "--folder", str(tmp_path)]) == 2
-    assert "must be new or empty" in capsys.readouterr().err
+    assert "must be new or an empty folder" in capsys.readouterr().err
 
 
 def test_a_claim_that_does_not_hold_ends_the_drill(tmp_path: Path):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tunewright.commands._shared import out
 
-HELP = "prove the loop offline: detect, label, retrain, gate, canary, promote, a bad release, rollback; with a time line"
+HELP = "prove the loop offline: detect, label, retrain, gate, canary, promote, bad releases, rollback; with a time line"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,10 +28,12 @@ def do(given: argparse.Namespace) -> int:
     from tunewright.drill import acts, plan
     from tunewright.drill.timeline import DrillFailed
 
+    if not given.minutes > 0:
+        raise RunError(f"--minutes must be above 0, not {given.minutes:g}.")
     chosen = plan.real(Path(given.data))
     folder = Path(given.folder or tempfile.mkdtemp(prefix=f"tunewright-drill-{time.strftime('%H%M')}-")).resolve()
-    if folder.exists() and any(folder.iterdir()):
-        raise RunError(f"--folder {folder}: must be new or empty, so that what is shown happened in this drill.")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(f"--folder {folder}: must be new or an empty folder, so that what is shown happened in this drill.")
     report = Report()
     report.say(f"drill in {folder}")
     line = acts.play(chosen, folder, report)

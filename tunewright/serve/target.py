@@ -132,7 +132,7 @@ def _known_base(given: str, folder: Path) -> None:
     except EnvironmentProblem as error:
         known = ", ".join(models(folder)) or "none"
         raise RunError(
-            f"{given!r} is neither a directory, nor a model in the registry {folder} (there: {known}), nor a base model. {error}"
+            f"{given!r} is neither a directory, nor a model of the registry in {folder} (models there: {known}), nor a base model. {error}"
         ) from error
 
 

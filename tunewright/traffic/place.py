@@ -74,9 +74,8 @@ class Place:
         try:
             yield
         except sa.exc.SQLAlchemyError as error:
-            raise RunError(
-                f"the traffic store {self.name} cannot be used: {self.reason(error)}. Is the server up and the address right?"
-            ) from None
+            doubt = "Is the server up and the address right?" if self.file is None else "Is this the right file, and may it be written?"
+            raise RunError(f"the traffic store {self.name} cannot be used: {self.reason(error)}. {doubt}") from None
 
     def reason(self, error: BaseException) -> str:
         """The first line of what the database said, without its SQL and without secrets."""
