@@ -54,6 +54,8 @@ def test_quiet_traffic_raises_nothing_and_is_measured_once(release: Path, store:
     to = Recorder()
     first, second = (Watch(find_target(str(release)), store, [to]).round(LATER) for _ in range(2))
     assert (first.windows, second.windows) == (2, 0)
+    assert first.waiting == second.waiting == {"demo@0 champion": (50, 100)}
+    assert "; the next of demo@0 champion has 50 of 100 requests; " in second.lines()[0]
     assert first.open == second.open == []
     assert titles(to) == []
     seen = status(store, "demo", now=LATER)

@@ -96,6 +96,7 @@ def _show(given: argparse.Namespace, watch: Watch, done: Round) -> int:
     document = {
         "model": watch.target.model,
         "windows_measured": done.windows,
+        "next_window": {stream: {"requests": count, "of": of} for stream, (count, of) in done.waiting.items()},
         "open_alerts": [one.key for one in done.open],
         "delivery": done.delivery.__dict__,
         "problems": done.problems,

@@ -40,17 +40,20 @@ NO_DATA = "no_data"
 
 @dataclass(frozen=True)
 class Round:
-    """What a round did. `open` are the alerts that are open after it, of every version that serves."""
+    """What a round did. `open` are the alerts that are open after it, of every version that serves; `waiting` says for each version and
+    side that callers meet how many requests of its next window are there, and how many it takes."""
 
     windows: int
     open: list[Alert]
     delivery: Delivery
     problems: list[str] = field(default_factory=list)
+    waiting: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
         alerts = f"{len(self.open)} open: {', '.join(one.key for one in self.open)}" if self.open else "no alert is open"
         sent = f"; messages: {self.delivery.sent} sent, {self.delivery.failed} failed" if self.delivery.sent or self.delivery.failed else ""
-        return [f"{self.windows} new windows; {alerts}{sent}", *self.problems]
+        next_one = [f"the next of {stream} has {count:,} of {of:,} requests" for stream, (count, of) in self.waiting.items()]
+        return ["; ".join([f"{self.windows} new windows", *next_one, f"{alerts}{sent}"]), *self.problems]
 
 
 @contextmanager
@@ -97,6 +100,7 @@ class Watch:
     def _round(self, moment: datetime, report: Report) -> Round:
         versions, problems, windows = self.target.versions(), [], 0
         streams: list[Alerts] = []
+        waiting: dict[str, tuple[int, int]] = {}
         for version, directory in versions.items():
             try:
                 measurer = self._measurer(version, directory)
@@ -109,13 +113,16 @@ class Watch:
                 alerts = Alerts(self.store, measurer.reference.settings.alerts, version, side)
                 windows += self._stream(measurer, alerts, moment, report)
                 streams.append(alerts)
+                if side in ("champion", "challenger"):
+                    waiting[f"{version} {side}"] = self._waiting(version, side), measurer.reference.settings.window
         if len(problems) == len(versions):
             raise TunewrightError("\n".join(problems))
         streams.append(self._no_data(list(versions), moment))
         self._retire(list(versions), moment)
         self._tell(streams, moment)
         delivery = deliver(self.store, self.target.model, self.receivers, moment)
-        return Round(windows, alerts_of(self.store, [*versions, self.target.model], ["open"]), delivery, [*problems, *delivery.problems])
+        found = alerts_of(self.store, [*versions, self.target.model], ["open"])
+        return Round(windows, found, delivery, [*problems, *delivery.problems], waiting)
 
     def states(self) -> list[MonitorResult]:
         """What is known of each version and side that has traffic, the champion first."""
@@ -152,6 +159,11 @@ class Watch:
             found = measurer.look(labelled)
             alerts.see(list(found.decided.values()), {}, moment, f"labels and golden prompts of {version} in {self.store.place.name}")
         return count
+
+    def _waiting(self, version: str, side: str) -> int:
+        """Requests since the newest window, which are not enough for another one yet."""
+        newest = self.store.windows(versions=version, side=side, last=1)
+        return self.store.count(versions=version, sides=side, since=newest["stop"][0] if len(newest) else None)
 
     def _save(self, version: str, side: str, exchanges: pl.DataFrame, found: Found, reference: Reference) -> int:
         settings, accuracy = reference.settings, reference.accuracy
