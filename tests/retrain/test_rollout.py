@@ -43,6 +43,16 @@ def climb(registry: Registry, store: TrafficStore, until: str = "promoted", bad:
     raise AssertionError(seen)
 
 
+def promoted(registry: Registry, store: TrafficStore) -> None:
+    """Version 2 is the champion, and still watched."""
+    begin(registry)
+    for turn in range(10):
+        if "watch" in step(registry, store).waiting:
+            break
+        story.serve(registry, store, seed=turn)
+    assert registry.state().champion == 2
+
+
 def test_a_good_version_climbs_to_champion(mocked: Registry, store: TrafficStore):
     begin(mocked)
     assert list(dict.fromkeys(climb(mocked, store))) == ["shadow 1", "canary 0.5", "canary 1", "champion 2"]
@@ -100,12 +110,7 @@ def test_labels_make_pairs_in_the_shadow(mocked: Registry, store: TrafficStore):
 
 
 def test_a_champion_that_turns_out_worse_is_rolled_back(mocked: Registry, store: TrafficStore):
-    begin(mocked)
-    for turn in range(10):
-        if "watch" in step(mocked, store).waiting:
-            break
-        story.serve(mocked, store, seed=turn)
-    assert mocked.state().champion == 2
+    promoted(mocked, store)
     with store.writer() as writer:
         for number in range(40):
             writer.log(story.exchange(f"late{number}", f"text {number}", "shop@2", status=503))
@@ -115,12 +120,7 @@ def test_a_champion_that_turns_out_worse_is_rolled_back(mocked: Registry, store:
 
 
 def test_labels_that_come_after_the_promotion_roll_it_back(mocked: Registry, store: TrafficStore):
-    begin(mocked)
-    for turn in range(10):
-        if "watch" in step(mocked, store).waiting:
-            break
-        story.serve(mocked, store, seed=turn)
-    assert mocked.state().champion == 2
+    promoted(mocked, store)
     answers = store.exchanges(sides=["champion", "challenger"]).select("id", "version", "label", "time")
     assert set(answers["version"]) == {"shop@1", "shop@2"}
     truth = {"shop@1": {"yes": "yes", "no": "no"}, "shop@2": {"yes": "no", "no": "yes"}}
@@ -162,6 +162,16 @@ def test_the_same_prompt_of_the_same_caller_counts_once(mocked: Registry, store:
         writer.log(story.exchange(99, "bad request", "shop@1", status=422))
     counts, _ = rollout.counts_of(store, "shop@1", "shop@2", store.exchanges()["time"][0])
     assert counts["errors"] == ((1, 1), (0, 0))
+
+
+def test_stragglers_of_the_old_champion_do_not_stand_for_it(mocked: Registry, store: TrafficStore):
+    with store.writer() as writer:
+        for number in range(31):
+            writer.log(story.exchange(number, f"text {number}", "shop@1", status=500 if number == 30 else 200))
+    times = store.exchanges(versions="shop@1")["time"].sort()
+    alone, _ = rollout.counts_of(store, "shop@1", "shop@2", times[30])
+    since_the_canary, _ = rollout.counts_of(store, "shop@1", "shop@2", times[30], times[0])
+    assert (alone["errors"][0], since_the_canary["errors"][0]) == ((1, 1), (1, 31))
 
 
 def peek(champion: float, challenger: float, runs: int, most: int, share: float, seed: int) -> tuple[float, float]:

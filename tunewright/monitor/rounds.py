@@ -161,7 +161,7 @@ class Watch:
         return count
 
     def _waiting(self, version: str, side: str) -> int:
-        """Requests since the newest window, which are not enough for another one yet."""
+        """Requests that came since the newest window ended, which are not enough for another one yet."""
         newest = self.store.windows(versions=version, side=side, last=1)
         return self.store.count(versions=version, sides=side, since=newest["stop"][0] if len(newest) else None)
 
