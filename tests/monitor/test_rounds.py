@@ -18,6 +18,7 @@ from tunewright.cli import main
 from tunewright.core.errors import RunError, TunewrightError
 from tunewright.monitor import Watch, status
 from tunewright.monitor.deliver import Receiver
+from tunewright.monitor.measure import SHOWN
 from tunewright.monitor.result import ABOUT
 from tunewright.monitor.target import Target, find_target
 from tunewright.testing.stand_in import StandIn
@@ -86,6 +87,10 @@ def test_drift_is_told_once_with_examples_and_retraining_sees_it(release: Path, 
     assert "raised" in title
     assert "-> 100.0%" in body
     assert "http://example.org/tunewright and more" in body
+    shown = {text for one in done.open for text in one.detail["examples"].values()}
+    assert all(len(text) <= SHOWN for text in shown)
+    assert all(text in {URL + one for one in fresh["text"]} or text.endswith("…") for text in shown), "a text that is cut says so"
+    assert any(text.endswith("…") for text in shown)
     assert watch.round(LATER).open == done.open
     assert len(titles(to)) == 1
     seen = status(store, "demo", now=LATER)

@@ -141,5 +141,6 @@ def _shown(rows: pl.DataFrame, decided: Mapping[str, Decided]) -> dict[str, str]
         return {}
     from tunewright.text.pii import redact
 
-    texts = redact(some["text"].str.replace_all(r"\s+", " "))["text"].str.head(SHOWN)
-    return dict(zip(some["id"].to_list(), texts.to_list(), strict=True))
+    texts = redact(some["text"].str.replace_all(r"\s+", " "))["text"].to_list()
+    begun = (text if len(text) <= SHOWN else text[: SHOWN - 1].rstrip() + "…" for text in texts)
+    return dict(zip(some["id"].to_list(), begun, strict=True))

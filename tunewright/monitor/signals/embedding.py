@@ -32,5 +32,5 @@ class Embedding(Signal):
         near = points @ middle
         far = np.argsort(near + 10 * ~own.now, kind="stable")[:3]
         ids = tuple(own.rows["id"].gather(far).to_list())
-        moved = (Moved("request", "farthest from the reference", float(near[~own.now].mean()), float(near[own.now].mean()), ids),)
+        moved = (Moved("similarity", "with the reference", float(near[~own.now].mean()), float(near[own.now].mean()), ids),)
         return Measure(float(squared[0]), 0.0, "squared distance of meanings (MMD)", squared, quadratic=True, moved=moved)
